@@ -1,0 +1,44 @@
+"""What a language model is to this system: one question in, one answer out.
+
+`Answer` is the only kind that uses it. A model gets what the task was given of the session and nothing else.
+"""
+
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from workflows.contract import ContextPatch, Turn
+
+
+class ModelRequest(BaseModel):
+    """A question with the injected context. With `write` false the reply must carry no patch."""
+
+    question: str
+    transcript: list[Turn]
+    values: dict[str, Any]
+    write: bool
+
+
+class ModelReply(BaseModel):
+    """The answer, what to remember of it in the session's context, and what it cost."""
+
+    text: str
+    patch: ContextPatch | None = None
+    usage: dict[str, int | float] | None = None
+
+
+class LanguageModel(Protocol):
+    """A model behind the `Answer` kind."""
+
+    @property
+    def name(self) -> str:
+        """How a person knows the model, say `offline`."""
+        ...
+
+    async def reply(self, request: ModelRequest) -> ModelReply:
+        """Answer one question.
+
+        Raises `ApplicationError(non_retryable=True)` for what a retry cannot mend; anything else is retried by
+        Temporal, so the model itself retries nothing. Cancellation of the task cancels this coroutine.
+        """
+        ...

@@ -1,0 +1,67 @@
+"""Sizes, canonical JSON and cutting to length: how the session measures what users send. Pure functions."""
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+from workflows.limits import JSON_DEPTH
+
+
+def canonical(value: Any) -> str:
+    """`value` as compact JSON with sorted keys: the same for equal values, so it can be hashed and measured.
+
+    Raises ValueError for what is not JSON or would not survive being carried: NaN and the infinities, lone surrogates,
+    nesting deeper than `JSON_DEPTH`.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+        text.encode()
+    except (TypeError, RecursionError, UnicodeEncodeError) as error:
+        raise ValueError(f"not JSON: {error}") from None
+    except ValueError:
+        raise ValueError("not JSON: NaN and infinite numbers have no JSON form") from None
+    # Counting brackets is a cheap upper bound; only what exceeds it is walked.
+    if text.count("[") + text.count("{") > JSON_DEPTH and _depth(value) > JSON_DEPTH:
+        raise ValueError(f"nested deeper than {JSON_DEPTH} levels")
+    return text
+
+
+def _depth(value: Any) -> int:
+    deepest, level = 0, [value]
+    while level:
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        deepest += 1
+    return deepest
+
+
+def json_bytes(value: Any) -> int:
+    """Bytes of `value` as canonical JSON. Raises ValueError like `canonical`."""
+    return len(canonical(value).encode())
+
+
+def clip(text: str, limit: int) -> str:
+    """`text`, cut so that its JSON form weighs at most `limit` bytes without the quotes; a cut ends in an ellipsis."""
+    if json_bytes(text) - 2 <= limit:
+        return text
+    kept = text[:limit]
+    while json_bytes(kept) - 2 > limit - len("…".encode()):
+        kept = kept[: len(kept) * 9 // 10]
+    return kept + "…"
+
+
+def preview(value: Any, limit: int) -> str:
+    """One line that shows `value` to a person: strings as they are, everything else as JSON, at most `limit` bytes."""
+    text = value if isinstance(value, str) else canonical(value)
+    # Twice the limit is enough to cut from, and keeps this cheap for large inputs.
+    return clip(" ".join(text[: 2 * limit].split()) + ("" if len(text) <= 2 * limit else "…"), limit)
+
+
+def short_hash(text: str, characters: int) -> str:
+    """The first `characters` (6 bits each) of the SHA-256 of `text`, in the URL-safe base64 alphabet."""
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode()[:characters]

@@ -1,0 +1,53 @@
+"""The error names of the contract, and the one exception that carries them.
+
+Every name answers one question for the caller: what became of my message or my task?
+
+    refused requests   SessionClosed, SessionNotFound, InvalidRequest, QueueFull, Busy, TaskIdConflict,
+                       UnknownTask, NotWaiting, InputTooLarge, ContextTooLarge, ContextConflict, UnknownVersion
+    ends of a task     UnknownKind, OutputTooLarge, InvalidOutput, PatchNotAllowed, ContextConflict, ContextTooLarge,
+                       TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated
+
+A name travels as the `type` of an `ApplicationError`, as `error.type` of a task record or of a rejected entry,
+and at the start of a query's error message. None of them is worth a retry of the same message.
+"""
+
+from enum import StrEnum
+
+
+class ErrorType(StrEnum):
+    """Error names as they appear on the wire."""
+
+    SESSION_CLOSED = "SessionClosed"
+    SESSION_NOT_FOUND = "SessionNotFound"
+    INVALID_REQUEST = "InvalidRequest"
+    QUEUE_FULL = "QueueFull"
+    BUSY = "Busy"
+    TASK_ID_CONFLICT = "TaskIdConflict"
+    UNKNOWN_TASK = "UnknownTask"
+    UNKNOWN_KIND = "UnknownKind"
+    NOT_WAITING = "NotWaiting"
+    INPUT_TOO_LARGE = "InputTooLarge"
+    OUTPUT_TOO_LARGE = "OutputTooLarge"
+    CONTEXT_TOO_LARGE = "ContextTooLarge"
+    INVALID_OUTPUT = "InvalidOutput"
+    PATCH_NOT_ALLOWED = "PatchNotAllowed"
+    CONTEXT_CONFLICT = "ContextConflict"
+    UNKNOWN_VERSION = "UnknownVersion"
+    TASK_FAILED = "TaskFailed"
+    TASK_TIMED_OUT = "TaskTimedOut"
+    TASK_CANCELLED = "TaskCancelled"
+    TASK_EXPIRED = "TaskExpired"
+    TASK_TERMINATED = "TaskTerminated"
+
+
+class SessionError(Exception):
+    """A refusal or a failure under its contract name.
+
+    `type` is the name (an `ErrorType`, or the failure's own type where a task's error keeps it), `message` the text
+    for a person. The pure state raises it, the session turns it into an `ApplicationError`, the client raises it.
+    """
+
+    def __init__(self, type: str, message: str) -> None:  # noqa: A002 (the wire name)
+        super().__init__(f"{type}: {message}")
+        self.type = str(type)
+        self.message = message

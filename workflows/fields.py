@@ -1,0 +1,61 @@
+"""The field types of the contract: ids, names, times, durations, labels, statuses, with the checks they carry."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+
+from workflows import limits
+from workflows.encoding import json_bytes
+
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+"""Session and task ids. pydantic's engine reads `$` as the end of the text, never as before a last newline."""
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+
+
+def _rfc3339(value: Any) -> Any:
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _RFC3339.match(value)):
+        raise ValueError("not an RFC 3339 time with offset, like 2026-11-23T09:00:00Z")
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("outside the years 1 to 9999 in UTC") from None
+
+
+def _labels(value: dict[str, str]) -> dict[str, str]:
+    if json_bytes(value) > limits.LABELS_BYTES:
+        raise ValueError(f"labels weigh more than {limits.LABELS_BYTES} bytes")
+    return value
+
+
+def _empty_if_null(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _no_items_if_null(value: Any) -> Any:
+    return [] if value is None else value
+
+
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS)]
+Reason = Annotated[str, Field(max_length=limits.REASON_CHARS)]
+Seconds = Annotated[float, Field(gt=0, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
+Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339), AfterValidator(_utc)]
+Labels = Annotated[dict[str, str], BeforeValidator(_empty_if_null), AfterValidator(_labels)]
+Grace = Annotated[float, Field(ge=0, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
+PendingCap = Annotated[int, Field(ge=1, le=limits.PENDING_TASKS)]
+Turns = Annotated[int, Field(ge=0)]
+Values = Annotated[dict[str, Any], BeforeValidator(_empty_if_null)]
+Appends = Annotated[dict[str, list[Any]], BeforeValidator(_empty_if_null)]
+Keys = Annotated[list[str], BeforeValidator(_no_items_if_null)]
+Read = Literal["all", "none"] | list[str]
+OnBusy = Literal["enqueue", "reject", "interrupt", "replace_pending"]
+CloseMode = Literal["drain", "discard", "now"]
+TaskStatus = Literal["pending", "running", "completed", "failed", "cancelled", "timed_out", "expired", "rejected"]
+SessionStatus = Literal["closed", "draining", "paused", "waiting", "running", "idle"]

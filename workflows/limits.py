@@ -1,0 +1,106 @@
+"""Every number of the system, with its reason. Sizes are bytes of compact UTF-8 JSON, durations are seconds."""
+
+KIB = 1024
+
+# --- contract, section "limits" -------------------------------------------------------------------------------------
+
+INPUT_BYTES = 64 * KIB
+"""One task's input; a longer text belongs behind a reference."""
+
+OUTPUT_BYTES = 128 * KIB
+"""One task's output; with its input it still fits into the transcript window."""
+
+CONTEXT_BYTES = 256 * KIB
+"""All context values together: they are injected into every task that reads them."""
+
+TRANSCRIPT_TURNS = 200
+"""Turns kept in the transcript; the oldest leave first."""
+
+TRANSCRIPT_BYTES = 256 * KIB
+"""Bytes kept in the transcript; the oldest turns leave first."""
+
+LOG_ENTRIES = 50
+"""Context versions that can still be listed."""
+
+LOG_BYTES = 128 * KIB
+"""What the version log may weigh, undo data included; beyond it old versions are listed but no longer readable."""
+
+PENDING_TASKS = 1_000
+"""The highest `max_pending` a session may be given, and its default."""
+
+PENDING_BYTES = 384 * KIB
+"""What waits, all requests together."""
+
+RECORDS = 200
+"""Final task records kept; older tasks are answered from their child workflow."""
+
+RECORD_OUTPUT_BYTES = 128 * KIB
+"""Outputs kept inside the records, newest first; the child workflow has them all."""
+
+REJECTED = 100
+"""Refused messages kept, newest last."""
+
+SEEN_IDS = 5_000
+"""Task ids that a repeated submission is still recognised by."""
+
+# --- bounds the contract leaves open; they keep the carried state under STATE_BYTES ---------------------------------
+
+STATE_BYTES = 1_433 * KIB
+"""The whole carried state (1.4 MiB). A payload over 2 MiB wedges continue-as-new for good."""
+
+RECORDS_BYTES = 110 * KIB
+"""Records without outputs. 200 ordinary ones take 90 KiB; beyond it the oldest lose labels, preview and error text."""
+
+REJECTED_BYTES = 36 * KIB
+"""Rejected entries; beyond it the oldest leave early."""
+
+PREVIEW_BYTES = 200
+"""`input_preview`: one line of a table."""
+
+ERROR_MESSAGE_BYTES = 500
+"""An error text in a record: the child's history has the whole failure."""
+
+REJECTED_MESSAGE_BYTES = 200
+"""An error text in a rejected entry, of which there are up to a hundred."""
+
+LABELS_BYTES = 1 * KIB
+"""Labels of a task or a session: they are for finding things, not for carrying data."""
+
+NAME_CHARS = 255
+"""Kinds, task queues, owners, titles. Search attributes over 2 KiB terminate a workflow, ids over 1,000 wedge it."""
+
+REASON_CHARS = 500
+"""A reason given with a cancel or a close."""
+
+REQUEST_IDS = 100
+"""`request_id`s of updates remembered with their result: a retry comes within seconds."""
+
+JSON_DEPTH = 100
+"""Nesting of any value that users send. The JSON parser stops at 200 levels and the carried state adds a few of its
+own: without this bound a value accepted today could make tomorrow's continue-as-new unreadable."""
+
+DURATION_SECONDS = 10 * 365 * 86_400.0
+"""The longest duration anyone may ask for (ten years): Temporal's timers overflow beyond some centuries."""
+
+# --- budgets of one run ---------------------------------------------------------------------------------------------
+
+RUN_TASKS = 500
+"""Tasks a run executes before it continues as new: at 13 events a task, 6,500 events, a replay of about a second."""
+
+RUN_EVENTS = 10_000
+"""History events of a run. The server warns at 10,240 and ends the workflow at 51,200."""
+
+RUN_SECONDS = 86_400.0
+"""Age of a run: a day, so that old code can be retired within a day of activity."""
+
+# --- timeouts -------------------------------------------------------------------------------------------------------
+
+WATCH_TIMEOUT_SECONDS = 60.0
+"""One attempt of the activity that waits for a child it did not start. Short, because a lost worker is noticed no
+sooner; retries are free of events."""
+
+WATCH_RETRY_SECONDS = 1.0
+"""Pause before the next such attempt."""
+
+CONTROL_TIMEOUT_SECONDS = 10.0
+"""One attempt of a call to the server made for the session (terminate a child): normally milliseconds."""
