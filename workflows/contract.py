@@ -1,8 +1,8 @@
 """The wire types, version 1: everything that crosses between sessions, kinds and their callers.
 
 Requests refuse unknown fields and wrong types; what is carried or answered ignores fields it does not know, so that
-old and new code can read each other. An optional field is null when empty; a list is never null when we write it, but may be
-when we read it (the server's HTTP API turns `[]` into null).
+old and new code can read each other. An optional field is null when empty; a list is never null when we write it, but
+may be when we read it (the server's HTTP API turns `[]` into null).
 """
 
 from typing import Any, Literal
@@ -13,8 +13,7 @@ from workflows import fields as f
 from workflows import limits
 
 CONTRACT_VERSION = 1
-SESSION_TYPE = "Session"
-"""Workflow type of a session; refused as a task's kind."""
+SESSION_TYPE = "Session"  # the workflow type; refused as a task's kind
 
 
 def task_workflow_id(session_id: str, task_id: str) -> str:
@@ -154,8 +153,8 @@ class Turn(Carried):
 
     task_id: str
     version: int
-    input: Any
-    output: Any
+    input: Any = None
+    output: Any = None
     finished_at: f.Timestamp
     truncated: bool = False
 
@@ -202,14 +201,17 @@ class ContextVersions(Carried):
 
 
 class TaskRecord(Carried):
-    """What is known of one task. `position` counts the tasks ahead while it waits (0 = next)."""
+    """What is known of one task. `position` counts the tasks ahead while it waits (0 = next).
+
+    Of a task too old for the session's records only id and status are left: `truncated`, `submitted_at` null.
+    """
 
     task_id: str
     kind: str
     status: f.TaskStatus
     position: int | None = None
     labels: dict[str, str] = Field(default_factory=dict)
-    submitted_at: f.Timestamp
+    submitted_at: f.Timestamp | None
     started_at: f.Timestamp | None = None
     finished_at: f.Timestamp | None = None
     input_preview: str
@@ -287,6 +289,7 @@ class ContextView(Carried):
     values: dict[str, Any]
     transcript: list[Turn]
     log: list[LogEntry]
+    truncated: bool = False
 
 
 class SubmitResult(Carried):

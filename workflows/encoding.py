@@ -5,6 +5,8 @@ import hashlib
 import json
 from typing import Any
 
+from pydantic import BaseModel
+
 from workflows.limits import JSON_DEPTH
 
 
@@ -43,6 +45,11 @@ def _depth(value: Any) -> int:
 def json_bytes(value: Any) -> int:
     """Bytes of `value` as canonical JSON. Raises ValueError like `canonical`."""
     return len(canonical(value).encode())
+
+
+def model_bytes(model: BaseModel) -> int:
+    """Bytes of `model` as it is carried: JSON without nulls."""
+    return len(model.model_dump_json(exclude_none=True).encode())
 
 
 def clip(text: str, limit: int) -> str:

@@ -69,6 +69,15 @@ LABELS_BYTES = 1 * KIB
 NAME_CHARS = 255
 """Kinds, task queues, owners, titles. Search attributes over 2 KiB terminate a workflow, ids over 1,000 wedge it."""
 
+LOG_KEYS_BYTES = 8 * KIB
+"""Keys that one log entry names; a patch may touch tens of thousands."""
+
+ID_CHARS = 128
+"""A session or task id, as its pattern has it."""
+
+USAGE_BYTES = 512
+"""What a task says it cost: a handful of numbers."""
+
 REASON_CHARS = 500
 """A reason given with a cancel or a close."""
 
@@ -104,3 +113,20 @@ WATCH_RETRY_SECONDS = 1.0
 
 CONTROL_TIMEOUT_SECONDS = 10.0
 """One attempt of a call to the server made for the session (terminate a child): normally milliseconds."""
+
+# --- the built-in kinds ---------------------------------------------------------------------------------------------
+
+MODEL_TIMEOUT_SECONDS = 120.0
+"""One attempt at a model call: the longest that people wait for an answer, twice over."""
+
+MODEL_RETRY_SECONDS = 1.0
+"""First pause between attempts at a model call; it doubles, and a Retry-After overrides it."""
+
+COUNTDOWN_MAX_SECONDS = 3_600
+"""The longest countdown, an hour: the default task timeout."""
+
+COUNTDOWN_HEARTBEAT_SECONDS = 5.0
+"""A countdown beats each second; five silent ones mean that its worker is gone."""
+
+MODEL_HEARTBEAT_SECONDS = 10.0
+"""Silence after which the worker of a model call counts as lost; a cancellation arrives within half of it."""

@@ -1,0 +1,267 @@
+"""The session's memory: values, transcript and versions. Pure state, apart from any execution.
+
+A version is kept as the change that undoes it, not as a copy: reading an old version walks the log backwards. A
+change too heavy for the log's share of the state is listed without its undo data, and what lies before it can no
+longer be read.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field, PrivateAttr
+
+from workflows import limits
+from workflows.contract import Carried, ContextPatch, ContextView, InjectedContext, LogEntry, Turn
+from workflows.encoding import json_bytes, model_bytes, preview
+from workflows.errors import ErrorType, SessionError
+from workflows.pending import PendingTask
+
+EXTERNAL = "external"
+ROLLBACK = "rollback"
+
+
+class Undo(Carried):
+    """What leads from a version back to the one before it."""
+
+    set: dict[str, Any] = Field(default_factory=dict)
+    unset: list[str] = Field(default_factory=list)
+    cut: dict[str, int] = Field(default_factory=dict)
+    turns_removed: list[Turn] = Field(default_factory=list)
+    turns_added: list[int] = Field(default_factory=list)
+
+
+class Change(LogEntry):
+    """A log entry with its undo data, or null where that was too heavy to keep. `weight`: bytes it takes in the log."""
+
+    undo: Undo | None = None
+    weight: int = 0
+
+
+class SessionContext(BaseModel):
+    """Values, transcript and version log. `touched`: keys changed from outside while the present task runs."""
+
+    version: int = 0
+    values: dict[str, Any] = Field(default_factory=dict)
+    transcript: list[Turn] = Field(default_factory=list)
+    log: list[Change] = Field(default_factory=list)
+    touched: set[str] = Field(default_factory=set)
+    truncated: bool = False
+    # Measured once each, so that a task costs what it changes and not what the session holds.
+    _value_bytes: dict[str, int] = PrivateAttr(default_factory=dict)
+    _turn_bytes: dict[int, int] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, _context: Any, /) -> None:
+        """Measure what an earlier run handed over."""
+        self._value_bytes = {key: _value_bytes(key, value) for key, value in self.values.items()}
+        self._turn_bytes = {turn.version: model_bytes(turn) for turn in self.transcript}
+
+    @classmethod
+    def initial(cls, values: dict[str, Any]) -> "SessionContext":
+        """A new session's context, at version 0. Raises SessionError (ContextTooLarge, InvalidRequest)."""
+        new = cls()
+        new.values, new._value_bytes, _ = new._applied(ContextPatch(set=values), ErrorType.INVALID_REQUEST)
+        return new
+
+    def inject(self, task: PendingTask) -> InjectedContext:
+        """What `task` sees, as of now. From here on changes from outside are watched for conflicts with its patch."""
+        self.touched = set()
+        if task.read == "all":
+            values = self.values
+        elif task.read == "none":
+            values = {}
+        else:
+            values = {key: self.values[key] for key in task.read if key in self.values}
+        turns = self.transcript[-task.transcript :] if task.transcript else []
+        return InjectedContext(version=self.version, write=task.write, values=values, transcript=turns)
+
+    def complete(self, patch: ContextPatch, task: PendingTask, output: Any, now: datetime) -> int:
+        """Apply a completed task's patch and add its Turn: one new version. Returns it.
+
+        Raises SessionError and changes nothing: ContextConflict when a key of the patch was changed from outside
+        meanwhile, ContextTooLarge, InvalidOutput when the patch cannot be applied.
+        """
+        conflicts = sorted(self.touched.intersection(_keys(patch)))
+        if conflicts:
+            raise SessionError(
+                ErrorType.CONTEXT_CONFLICT, f"changed from outside while the task ran: {', '.join(conflicts)}"
+            )
+        values, sizes, undo = self._applied(patch, ErrorType.INVALID_OUTPUT)
+        turn = Turn(task_id=task.task_id, version=self.version + 1, input=task.input, output=output, finished_at=now)
+        undo.turns_added = [turn.version]
+        return self._commit(task.task_id, values, sizes, [*self.transcript, turn], undo, now)
+
+    def patch(self, patch: ContextPatch, expected_version: int | None, now: datetime) -> int:
+        """Apply a change from outside and return the new version.
+
+        Raises SessionError and changes nothing: ContextConflict at another version than expected, ContextTooLarge,
+        InvalidRequest when the patch cannot be applied.
+        """
+        self.check(patch, expected_version)
+        values, sizes, undo = self._applied(patch, ErrorType.INVALID_REQUEST)
+        self.touched.update(_keys(patch))
+        return self._commit(EXTERNAL, values, sizes, self.transcript, undo, now)
+
+    def check(self, patch: ContextPatch, expected_version: int | None) -> None:
+        """Raise what `patch` would raise, changing nothing."""
+        if expected_version is not None and expected_version != self.version:
+            raise SessionError(
+                ErrorType.CONTEXT_CONFLICT, f"the context is at version {self.version}, not {expected_version}"
+            )
+        self._applied(patch, ErrorType.INVALID_REQUEST)
+
+    def rollback(self, version: int, now: datetime) -> int:
+        """Make a new version with the values and the transcript as of an old one, and return it.
+
+        Raises SessionError (UnknownVersion) for a version that never was or can no longer be read.
+        """
+        values, transcript = self.as_of(version)
+        old = {turn.version for turn in self.transcript}
+        new = {turn.version for turn in transcript}
+        undo = Undo(
+            set={k: v for k, v in self.values.items() if k not in values or values[k] != v},
+            unset=[k for k in values if k not in self.values],
+            turns_removed=[turn for turn in self.transcript if turn.version not in new],
+            turns_added=[turn.version for turn in transcript if turn.version not in old],
+        )
+        self.touched.update(undo.set, undo.unset)
+        sizes = {key: _value_bytes(key, value) for key, value in values.items()}
+        return self._commit(ROLLBACK, values, sizes, transcript, undo, now)
+
+    def view(self, version: int | None = None) -> ContextView:
+        """The context as of a version (default: now) and the log.
+
+        Raises SessionError (UnknownVersion) for a version that never was or can no longer be read.
+        """
+        values, transcript = self.as_of(self.version if version is None else version)
+        return ContextView(
+            version=self.version if version is None else version,
+            values=values,
+            transcript=transcript,
+            log=[LogEntry.model_validate(change.model_dump(exclude={"undo"})) for change in self.log],
+            truncated=self.truncated,
+        )
+
+    def as_of(self, version: int) -> tuple[dict[str, Any], list[Turn]]:
+        """Values and transcript of a version. Raises SessionError (UnknownVersion)."""
+        values = dict(self.values)
+        turns = {turn.version: turn for turn in self.transcript}
+        reached = self.version
+        for change in reversed(self.log):
+            if change.version <= version or change.undo is None:
+                break
+            _revert(values, turns, change.undo)
+            reached = change.version - 1
+        if reached != version:
+            raise SessionError(
+                ErrorType.UNKNOWN_VERSION,
+                f"version {version} cannot be read; the context is at version {self.version}",
+            )
+        return values, [turns[number] for number in sorted(turns)]
+
+    def _applied(self, patch: ContextPatch, inapplicable: ErrorType) -> tuple[dict[str, Any], dict[str, int], Undo]:
+        """The values after `patch`, their sizes, and what undoes it. Never mutates what an older version may share."""
+        keys = sorted(_keys(patch))
+        new, sizes, undo = dict(self.values), dict(self._value_bytes), Undo()
+        for key in patch.unset:
+            new.pop(key, None)
+        new.update(patch.set)
+        for key, items in patch.append.items():
+            if not isinstance(new.setdefault(key, []), list):
+                raise SessionError(inapplicable, f"cannot append to {key!r}: it is not a list")
+            new[key] = [*new[key], *items]
+        for key in keys:
+            sizes.pop(key, None)
+            try:
+                sizes |= {key: _value_bytes(key, new[key])} if key in new else {}
+            except ValueError as error:
+                raise SessionError(
+                    inapplicable, f"the value of {preview(key, limits.PREVIEW_BYTES)!r} is {error}"
+                ) from None
+            if key not in self.values:
+                undo.unset += [key] if key in new else []
+            elif key in patch.append and key not in patch.set and key not in patch.unset:
+                undo.cut[key] = len(self.values[key])
+            else:
+                undo.set[key] = self.values[key]
+        size = sum(sizes.values())
+        if size > limits.CONTEXT_BYTES:
+            raise SessionError(
+                ErrorType.CONTEXT_TOO_LARGE, f"context values would weigh {size} bytes, over {limits.CONTEXT_BYTES}"
+            )
+        return new, sizes, undo
+
+    def _commit(
+        self,
+        by: str,
+        values: dict[str, Any],
+        sizes: dict[str, int],
+        transcript: list[Turn],
+        undo: Undo,
+        now: datetime,
+    ) -> int:
+        self.version += 1
+        self.values, self._value_bytes = values, sizes
+        self._fill_window(transcript)
+        changed = _fitting(sorted({*undo.set, *undo.unset, *undo.cut}))
+        change = Change(version=self.version, by=by, at=now, changed=changed[0], truncated=changed[1], undo=undo)
+        change.weight = model_bytes(change)
+        self.log.append(change)
+        self._trim_log()
+        return self.version
+
+    def _fill_window(self, transcript: list[Turn]) -> None:
+        """Keep the newest turns that fit; the newest one always stays."""
+        kept: dict[int, int] = {}
+        room = limits.TRANSCRIPT_BYTES
+        for turn in reversed(transcript[-limits.TRANSCRIPT_TURNS :]):
+            size = self._turn_bytes.get(turn.version) or model_bytes(turn)
+            room -= size
+            if kept and room < 0:
+                break
+            kept[turn.version] = size
+        self.truncated = self.truncated or len(kept) < len(transcript)
+        self.transcript, self._turn_bytes = transcript[len(transcript) - len(kept) :], kept
+
+    def _trim_log(self) -> None:
+        """Bound the log: the oldest undo data goes first, then the oldest entries."""
+        del self.log[: -limits.LOG_ENTRIES]
+        excess = sum(change.weight for change in self.log) - limits.LOG_BYTES
+        for change in self.log:
+            if excess > 0 and change.undo is not None:
+                excess -= change.weight
+                change.undo = None
+                change.weight = model_bytes(change)
+                excess += change.weight
+        while excess > 0:
+            excess -= self.log.pop(0).weight
+
+
+def _keys(patch: ContextPatch) -> set[str]:
+    return {*patch.set, *patch.unset, *patch.append}
+
+
+def _revert(values: dict[str, Any], turns: dict[int, Turn], undo: Undo) -> None:
+    for key in undo.unset:
+        values.pop(key, None)
+    for key, length in undo.cut.items():
+        values[key] = values[key][:length]
+    values.update(undo.set)
+    for number in undo.turns_added:
+        turns.pop(number, None)
+    turns.update((turn.version, turn) for turn in undo.turns_removed)
+
+
+def _fitting(keys: list[str]) -> tuple[list[str], bool]:
+    """The keys a log entry can name, and whether some had to be left out."""
+    named: list[str] = []
+    room = limits.LOG_KEYS_BYTES
+    for key in keys:
+        room -= json_bytes(key) + 1
+        if room < 0:
+            return named, True
+        named.append(key)
+    return named, False
+
+
+def _value_bytes(key: str, value: Any) -> int:
+    return json_bytes(key) + json_bytes(value) + 2

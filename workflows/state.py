@@ -1,0 +1,305 @@
+"""A session's whole durable state and every decision about it. Pure: no clock, no Temporal, tested in milliseconds.
+
+The workflow asks what to do next and reports what happened; continue-as-new carries this one model.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from workflows import limits
+from workflows.context import SessionContext
+from workflows.contract import (
+    CloseRequest,
+    Config,
+    ContextPatch,
+    ContextVersions,
+    RejectedEntry,
+    Snapshot,
+    TaskInput,
+    TaskOutput,
+    TaskRecord,
+    TaskRequest,
+)
+from workflows.encoding import json_bytes, preview
+from workflows.errors import ErrorType, SessionError
+from workflows.fields import SessionStatus, TaskStatus, Timestamp
+from workflows.ledger import Ledger, error_info, final_record
+from workflows.pending import PendingList, PendingTask
+
+_CLOSE_ORDER = ("drain", "discard", "now")
+
+
+class RunningTask(BaseModel):
+    """The one task under way. `version`: of the context it saw. `cancel_reason`: set once it was asked to end."""
+
+    task: PendingTask
+    started_at: Timestamp
+    version: int
+    run_id: str | None = None
+    cancel_reason: str | None = None
+
+
+class SessionState(BaseModel):
+    """Everything a session knows. Methods that refuse raise SessionError and change nothing."""
+
+    session_id: str
+    config: Config
+    started_at: Timestamp
+    context: SessionContext = Field(default_factory=SessionContext)
+    pending: PendingList = Field(default_factory=PendingList)
+    ledger: Ledger = Field(default_factory=Ledger)
+    running: RunningTask | None = None
+    closing: CloseRequest | None = None
+    paused: bool = False
+
+    # --- what callers ask -------------------------------------------------------------------------------------------
+
+    def submit(self, request: TaskRequest, now: datetime) -> TaskRecord:
+        """Accept a task, or recognise one that is known, and say how it stands.
+
+        Raises SessionError: InvalidRequest, InputTooLarge, TaskIdConflict, SessionClosed, Busy, QueueFull.
+        """
+        task = self.check_submit(request, now)
+        if self.ledger.seen.status(task.task_id) is None:
+            self._admit(task, now)
+        return self._known(task.task_id, now)
+
+    def check_submit(self, request: TaskRequest, now: datetime) -> PendingTask:
+        """Raise what `submit` would raise, changing nothing; returns the task with every default filled in."""
+        task = PendingTask.accepted(request, self.config, now)
+        if self.ledger.seen.status(task.task_id) is not None:
+            if not self.ledger.seen.same(task):
+                raise SessionError(ErrorType.TASK_ID_CONFLICT, f"{task.task_id} is the id of another task")
+            return task
+        if self.closing:
+            raise SessionError(ErrorType.SESSION_CLOSED, "the session is closing and takes no new tasks")
+        if task.on_busy == "reject" and (self.running or self.pending.next_due(now)):
+            raise SessionError(ErrorType.BUSY, "another task runs or waits")
+        room = PendingList() if task.on_busy == "replace_pending" else self.pending
+        if not room.fits(task, self.config.max_pending, limits.PENDING_BYTES):
+            raise SessionError(
+                ErrorType.QUEUE_FULL, f"{len(self.pending)} tasks wait ({self.pending.bytes} bytes); no more fit"
+            )
+        return task
+
+    def close(self, request: CloseRequest, now: datetime) -> None:
+        """End the session as `request` says; a close may be escalated, never weakened."""
+        if self.closing and _CLOSE_ORDER.index(request.mode) <= _CLOSE_ORDER.index(self.closing.mode):
+            return
+        self.closing = request
+        reason = request.reason or "the session was closed"
+        if request.mode != "drain":
+            self._drop_pending(reason, now)
+        if request.mode == "now":
+            self.cancel_running(reason)
+
+    def refuse(self, message: str, body: Any, error: SessionError, now: datetime) -> None:
+        """Keep a message that could not be taken, with what of it can be shown."""
+        named = body if isinstance(body, dict) else {}
+        self.ledger.refuse(
+            RejectedEntry(
+                at=now,
+                message=preview(message, limits.PREVIEW_BYTES),
+                task_id=_text(named.get("task_id")),
+                kind=_text(named.get("kind")) or self.config.default_kind,
+                error=error_info(error, limits.REJECTED_MESSAGE_BYTES),
+                preview=_shown(named.get("input", body)),
+            )
+        )
+
+    # --- what the run does ------------------------------------------------------------------------------------------
+
+    def expire(self, now: datetime) -> None:
+        """End what has waited beyond its `expires_at`."""
+        for task in self.pending.expired(now):
+            error = SessionError(ErrorType.TASK_EXPIRED, f"still waiting at {task.expires_at}")
+            self._end_waiting(task, "expired", error, now)
+
+    def next_task(self, now: datetime) -> PendingTask | None:
+        """The task to run now, if any may."""
+        if self.running or (self.paused and not self.closing):
+            return None
+        return self.pending.next_due(now)
+
+    def start(self, task: PendingTask, now: datetime) -> TaskInput:
+        """Take `task` off the list and give it what it may see of the context."""
+        self.pending.remove(task)
+        self.running = RunningTask(task=task, started_at=now, version=self.context.version)
+        return TaskInput(
+            session_id=self.session_id, task_id=task.task_id, input=task.input, context=self.context.inject(task)
+        )
+
+    def complete(self, output: TaskOutput, now: datetime) -> None:
+        """End the running task with its result; what the contract forbids of a result ends it as failed."""
+        running = self._running()
+        try:
+            _check_output(output)
+        except SessionError as error:
+            self.end("failed", error, now)
+            return
+        if running.cancel_reason is not None:
+            self.end("cancelled", None, now, output=output.output, usage=output.usage)
+            return
+        try:
+            after = self._absorb(running.task, output, now)
+        except SessionError as error:
+            self.end("failed", error, now, output=output.output, usage=output.usage)
+            return
+        self.end("completed", None, now, output=output.output, usage=output.usage, after=after)
+
+    def end(
+        self,
+        status: TaskStatus,
+        error: SessionError | None,
+        now: datetime,
+        *,
+        after: int | None = None,
+        **known: Any,
+    ) -> None:
+        """End the running task without touching the context; one that was asked to end is `cancelled` all the same."""
+        running = self._running()
+        if running.cancel_reason is not None:
+            status, error = "cancelled", SessionError(ErrorType.TASK_CANCELLED, running.cancel_reason)
+        if status in {"failed", "timed_out"} and self.config.on_failure == "pause":
+            self.paused = True
+        versions = ContextVersions(before=running.version, after=after)
+        self.ledger.finish(
+            final_record(
+                running.task,
+                status,
+                now,
+                error,
+                started_at=running.started_at,
+                run_id=running.run_id,
+                context_version=versions,
+                **known,
+            )
+        )
+        self.running = None
+
+    def cancel_running(self, reason: str) -> None:
+        """Note that the running task is to end; the run carries it out."""
+        if self.running and self.running.cancel_reason is None:
+            self.running.cancel_reason = reason
+
+    @property
+    def over(self) -> bool:
+        """Whether a closing session has nothing left to do."""
+        return self.closing is not None and self.running is None and not self.pending.tasks
+
+    # --- what callers read ------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> SessionStatus:
+        """The first that applies."""
+        if self.closing:
+            return "draining"
+        if self.paused:
+            return "paused"
+        return "running" if self.running else "idle"
+
+    def record(self, task_id: str, now: datetime) -> TaskRecord | None:
+        """What is known of a task, or null if it was never heard of."""
+        if self.running and self.running.task.task_id == task_id:
+            return self._running_record(self.running)
+        waiting = self.pending.get(task_id)
+        if waiting:
+            return TaskRecord(
+                task_id=task_id,
+                kind=waiting.kind,
+                status="pending",
+                position=self.pending.position(task_id, now),
+                labels=waiting.labels,
+                submitted_at=waiting.submitted_at,
+                input_preview=waiting.input_preview,
+            )
+        return self.ledger.record(task_id)
+
+    def snapshot(self, status: SessionStatus | None = None) -> Snapshot:
+        """The session at a glance, under its present status or the one given."""
+        return Snapshot(
+            session_id=self.session_id,
+            status=status or self.status,
+            config=self.config,
+            started_at=self.started_at,
+            running=self._running_record(self.running) if self.running else None,
+            pending=[task.entry() for task in self.pending.tasks],
+            recent=[record.model_copy(update={"output": None}) for record in self.ledger.records.values()],
+            context_version=self.context.version,
+            counters=self.ledger.counters,
+            rejected=self.ledger.rejected,
+        )
+
+    # --- steps of the above -----------------------------------------------------------------------------------------
+
+    def _admit(self, task: PendingTask, now: datetime) -> None:
+        if task.on_busy == "replace_pending":
+            self._drop_pending(f"replaced by {task.task_id}", now)
+        self.pending.add(task, front=task.on_busy == "interrupt")
+        self.ledger.accept(task)
+        if task.on_busy == "interrupt":
+            self.cancel_running(f"interrupted by {task.task_id}")
+
+    def _known(self, task_id: str, now: datetime) -> TaskRecord:
+        record = self.record(task_id, now)
+        if record is None:
+            raise SessionError(ErrorType.UNKNOWN_TASK, f"{task_id} is not known")
+        return record
+
+    def _running(self) -> RunningTask:
+        if self.running is None:
+            raise SessionError(ErrorType.UNKNOWN_TASK, "no task is running")
+        return self.running
+
+    def _running_record(self, running: RunningTask) -> TaskRecord:
+        return TaskRecord(
+            task_id=running.task.task_id,
+            kind=running.task.kind,
+            status="running",
+            labels=running.task.labels,
+            submitted_at=running.task.submitted_at,
+            started_at=running.started_at,
+            input_preview=running.task.input_preview,
+            context_version=ContextVersions(before=running.version),
+            run_id=running.run_id,
+        )
+
+    def _absorb(self, task: PendingTask, output: TaskOutput, now: datetime) -> int:
+        """Bring a successful result into the context and return the version it leaves."""
+        if task.write:
+            return self.context.complete(output.patch or ContextPatch(), task, output.output, now)
+        if output.patch is not None:
+            raise SessionError(ErrorType.PATCH_NOT_ALLOWED, "a task without write access returned a patch")
+        return self.context.version
+
+    def _drop_pending(self, reason: str, now: datetime) -> None:
+        for task in list(self.pending.tasks):
+            self._end_waiting(task, "cancelled", SessionError(ErrorType.TASK_CANCELLED, reason), now)
+
+    def _end_waiting(self, task: PendingTask, status: TaskStatus, error: SessionError, now: datetime) -> None:
+        self.pending.remove(task)
+        self.ledger.finish(final_record(task, status, now, error))
+
+
+def _check_output(output: TaskOutput) -> None:
+    try:
+        size, usage = json_bytes(output.output), json_bytes(output.usage)
+    except ValueError as error:
+        raise SessionError(ErrorType.INVALID_OUTPUT, f"output is {error}") from None
+    if size > limits.OUTPUT_BYTES:
+        raise SessionError(ErrorType.OUTPUT_TOO_LARGE, f"output weighs {size} bytes, over {limits.OUTPUT_BYTES}")
+    if usage > limits.USAGE_BYTES:
+        raise SessionError(ErrorType.INVALID_OUTPUT, f"usage weighs {usage} bytes, over {limits.USAGE_BYTES}")
+
+
+def _text(value: Any) -> str | None:
+    return preview(value, limits.ID_CHARS) if isinstance(value, str) else None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return preview(value, limits.PREVIEW_BYTES)
+    except ValueError as error:
+        return f"({error})"
