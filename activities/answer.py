@@ -1,0 +1,31 @@
+"""The one activity of the `Answer` kind: ask the language model."""
+
+import asyncio
+
+from temporalio import activity
+
+from activities.language_model import LanguageModel, ModelReply, ModelRequest
+from workflows.limits import MODEL_HEARTBEAT_SECONDS
+
+
+class AnswerActivities:
+    """Holds the model that the worker was started with."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model
+
+    @activity.defn
+    async def answer_question(self, request: ModelRequest) -> ModelReply:
+        """Ask the model one question, with heartbeats: they tell that the worker lives and bring a cancellation.
+
+        Raises what the model raises: non-retryable `ApplicationError` for what a retry cannot mend.
+        """
+        reply = asyncio.ensure_future(self._model.reply(request))
+        try:
+            while not (await asyncio.wait({reply}, timeout=MODEL_HEARTBEAT_SECONDS / 2))[0]:
+                activity.heartbeat()
+            return reply.result()
+        finally:
+            # Cancelled while waiting: end the request to the model too, and let it close its connection.
+            if reply.cancel():
+                await asyncio.wait({reply})
