@@ -1,0 +1,188 @@
+"""The session: one long-lived workflow that takes tasks as signals and runs them one at a time, in order."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows import details, limits
+    from workflows.context import SessionContext
+    from workflows.contract import (
+        SESSION_TYPE,
+        CloseRequest,
+        ContextView,
+        Snapshot,
+        StartRequest,
+        TaskRecord,
+        TaskRequest,
+    )
+    from workflows.errors import ErrorType, SessionError
+    from workflows.invalid import explained
+    from workflows.messages import NOTHING, decoded, parsed
+    from workflows.pending import PendingTask
+    from workflows.running import TaskExecution
+    from workflows.state import SessionState
+
+
+@workflow.defn(name=SESSION_TYPE)
+class SessionWorkflow:
+    """Owns the pending list and the context, executes nothing itself.
+
+    All durable state is one `SessionState`; it decides, this class talks to Temporal. Handlers only record, so that
+    they can neither fail nor wedge the session; `run` acts on what they recorded.
+    """
+
+    @workflow.init
+    def __init__(self, *start: Any) -> None:
+        self._execution: TaskExecution | None = None
+        self._tasks_started = 0
+        self._run_started = workflow.now()
+        self._stale = True
+        self._start_error: SessionError | None = None
+        try:
+            self._state = _opened(start)
+        except SessionError as error:
+            # Raised by `run`: an exception in here would be retried for ever instead of failing the run.
+            self._start_error = error
+            self._state = _new_state(StartRequest())
+
+    @workflow.run
+    async def run(self, *start: Any) -> Snapshot:  # noqa: ARG002 (`__init__` has read it; any arity must be taken)
+        """Run tasks until the session is closed; the result is its final snapshot."""
+        if self._start_error:
+            raise _application_error(self._start_error)
+        while not self._state.over:
+            if self._run_is_spent():
+                await self._hand_over()
+            task = self._state.next_task(workflow.now())
+            if task:
+                await self._execute(task)
+            else:
+                await self._until(lambda: self._state.over or self._state.next_task(workflow.now()) is not None)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return self._state.snapshot("closed")
+
+    # --- steps of the story -----------------------------------------------------------------------------------------
+
+    async def _execute(self, task: PendingTask) -> None:
+        self._tasks_started += 1
+        self._execution = execution = TaskExecution(self._state, task)
+        while not execution.ended:
+            await self._until(lambda: execution.ended)
+        self._execution = None
+        await execution.outcome()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for `condition`. Temporal's own cancel of the session ends the wait early, as a close `now`."""
+        self._stale = True
+        try:
+            await workflow.wait_condition(lambda: self._up_to_date() and condition())
+        except asyncio.CancelledError:
+            reason = workflow.cancellation_reason() or "the session was cancelled"
+            self._change(lambda now: self._state.close(CloseRequest(mode="now", reason=reason), now))
+
+    def _up_to_date(self) -> bool:
+        """Render the details once for all that an activation changed: conditions are checked at its end."""
+        if self._stale:
+            workflow.set_current_details(details.render(self._state))
+            self._stale = False
+        return True
+
+    def _run_is_spent(self) -> bool:
+        info = workflow.info()
+        return (
+            info.is_continue_as_new_suggested()
+            or self._tasks_started >= limits.RUN_TASKS
+            or info.get_current_history_length() >= limits.RUN_EVENTS
+            or workflow.now() - self._run_started >= timedelta(seconds=limits.RUN_SECONDS)
+        )
+
+    async def _hand_over(self) -> None:
+        """Continue as new with the whole state; what arrived until then is in it, since handlers do not await."""
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        state = self._state.model_dump(mode="json", exclude_none=True)
+        workflow.continue_as_new({"state": state}, memo=dict(workflow.memo()))
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    @workflow.signal(dynamic=True, description="submit(TaskRequest) | close({mode?, reason?})")
+    def receive(self, name: str, args: Sequence[RawValue]) -> None:
+        """Take any signal, of any name, arity and payload: acted upon, or kept under `rejected` with its reason."""
+        body: Any = None
+        try:
+            body = decoded(args)
+            self._act(name, body)
+        except SessionError as error:
+            workflow.logger.warning("refused signal %s: %s", name, error)
+            self._state.refuse(name, body, error, workflow.now())
+            self._stale = True
+
+    @workflow.query(name="snapshot", description="The session at a glance")
+    def snapshot(self) -> Snapshot:
+        """The session at a glance."""
+        return self._state.snapshot()
+
+    @workflow.query(name="task", description="The record of a task, by its id; null if never heard of")
+    def task(self, task_id: RawValue) -> TaskRecord | None:
+        """The record of one task."""
+        return self._state.record(str(decoded([task_id])), workflow.now())
+
+    @workflow.query(name="context", description="Values, transcript and log, now or as of a version")
+    def context(self, version: RawValue = NOTHING) -> ContextView:
+        """The context; the error of a version that cannot be read begins with its name."""
+        number = decoded([version])
+        if number is not None and type(number) is not int:
+            raise SessionError(ErrorType.INVALID_REQUEST, "version must be a whole number")
+        return self._state.context.view(number)
+
+    # --- steps of the handlers --------------------------------------------------------------------------------------
+
+    def _act(self, name: str, body: Any) -> None:
+        match name:
+            case "submit":
+                request = parsed(TaskRequest, body)
+                self._change(lambda now: self._state.submit(request, now))
+            case "close":
+                close = parsed(CloseRequest, {} if body is None else body)
+                self._change(lambda now: self._state.close(close, now))
+            case _:
+                raise SessionError(ErrorType.INVALID_REQUEST, "there is no signal of that name")
+
+    def _change(self, change: Callable[[datetime], object]) -> None:
+        """Make a change of state, and pass on what it asks of the running task."""
+        change(workflow.now())
+        self._stale = True
+        if self._execution:
+            self._execution.carry_out_cancel()
+
+
+def _opened(start: Sequence[Any]) -> SessionState:
+    """The state of a new session, or what the run before this one handed over. Raises SessionError."""
+    if len(start) > 1:
+        raise SessionError(ErrorType.INVALID_REQUEST, f"takes one argument, got {len(start)}")
+    request = parsed(StartRequest, start[0] if start and start[0] is not None else {})
+    if request.state is not None:
+        try:
+            return SessionState.model_validate(request.state)
+        except ValidationError as error:
+            raise SessionError(ErrorType.INVALID_REQUEST, f"state: {explained(error)}") from None
+    return _new_state(request)
+
+
+def _new_state(request: StartRequest) -> SessionState:
+    return SessionState(
+        session_id=workflow.info().workflow_id,
+        config=request.config,
+        started_at=workflow.info().start_time,
+        context=SessionContext.initial(request.context),
+    )
+
+
+def _application_error(error: SessionError) -> ApplicationError:
+    return ApplicationError(error.message, type=error.type, non_retryable=True)
