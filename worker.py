@@ -1,0 +1,104 @@
+"""The worker: connects, registers sessions and kinds, runs. `--dev` starts the embedded Temporal server as well."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import Worker, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from activities.answer import AnswerActivities
+from activities.child_tasks import terminate_child, watch_child
+from activities.countdown import count_down
+from activities.language_model import LanguageModel
+from activities.models import model_named
+from starter import dev_server
+from starter.connection import NoServerError, connect, task_queue
+from workflows.kinds.answer import AnswerWorkflow
+from workflows.kinds.countdown import CountdownWorkflow
+from workflows.kinds.unknown import UnknownKindWorkflow
+from workflows.session import SessionWorkflow
+
+KINDS: Sequence[type] = [AnswerWorkflow, CountdownWorkflow]
+"""The kinds this worker hosts; a new kind is one more line here."""
+
+SHUTDOWN_GRACE = timedelta(seconds=10)
+"""How long running activities may finish after SIGTERM; without it they are cancelled and retried from the start."""
+
+logger = logging.getLogger("sessions")
+
+
+def build_worker(
+    client: Client,
+    model: LanguageModel,
+    *,
+    queue: str,
+    kinds: Sequence[type] = KINDS,
+    activities: Sequence[Any] = (),
+    workflow_runner: WorkflowRunner | None = None,
+    **options: Any,
+) -> Worker:
+    """A worker for sessions and `kinds`. `activities`: what kinds of your own need; `options`: the SDK Worker's."""
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=[SessionWorkflow, *kinds, UnknownKindWorkflow],
+        activities=[AnswerActivities(model).answer_question, count_down, watch_child, terminate_child, *activities],
+        workflow_runner=workflow_runner or SandboxedWorkflowRunner(),
+        graceful_shutdown_timeout=SHUTDOWN_GRACE,
+        **options,
+    )
+
+
+async def run(dev: dev_server.DevServer | None) -> None:
+    """Serve sessions until SIGINT or SIGTERM."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    try:
+        if dev:
+            await dev.start()
+            logger.info("Temporal at %s, Web UI at %s", dev.address, dev.ui)
+        client = await connect(dev.address if dev else None)
+        model = model_named(os.environ.get("SESSIONS_MODEL") or "offline")
+        async with build_worker(client, model, queue=task_queue()):
+            logger.info("worker ready: model %s, task queue %s", model.name, task_queue())
+            await stopped.wait()
+    finally:
+        if dev:
+            dev.stop()
+
+
+def main() -> int:
+    """Read the command line and run; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dev", action="store_true", help="start the embedded Temporal server too")
+    parser.add_argument("--db", type=Path, default=dev_server.DEFAULT_DATABASE, help="its database file")
+    parser.add_argument("--port", type=int, default=dev_server.GRPC_PORT, help="its gRPC port")
+    parser.add_argument("--ui-port", type=int, default=dev_server.UI_PORT, help="its Web UI port")
+    parser.add_argument("--http-port", type=int, default=dev_server.HTTP_PORT, help="its HTTP API port")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    dev = dev_server.DevServer(options.db, options.port, options.ui_port, options.http_port) if options.dev else None
+    try:
+        asyncio.run(run(dev))
+    except (NoServerError, FileNotFoundError, RuntimeError, ValueError) as error:
+        print(f"worker: {error}", file=sys.stderr)  # noqa: T201 (a person reads it)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The SDK's runtime may crash the interpreter while it shuts down; everything is closed by now.
+    os._exit(code)
