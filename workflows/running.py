@@ -14,10 +14,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows import limits
     from workflows.contract import ErrorInfo, TaskInput, TaskOutput, task_workflow_id
     from workflows.errors import ErrorType, SessionError
-    from workflows.invalid import explained
     from workflows.outcomes import TaskEnd, failed_end
     from workflows.pending import PendingTask
     from workflows.state import SessionState
+    from workflows.validation import explained
 
 
 class TaskExecution:

@@ -23,11 +23,11 @@ with workflow.unsafe.imports_passed_through():
         TaskRequest,
     )
     from workflows.errors import ErrorType, SessionError
-    from workflows.invalid import explained
-    from workflows.messages import NOTHING, decoded, parsed
+    from workflows.messages import NOTHING, decoded
     from workflows.pending import PendingTask
     from workflows.running import TaskExecution
     from workflows.state import SessionState
+    from workflows.validation import explained, parsed
 
 
 @workflow.defn(name=SESSION_TYPE)

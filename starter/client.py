@@ -1,0 +1,242 @@
+"""Sessions for programs: the only place that knows ids, policies and how to wait.
+
+client = await SessionClient.connect()
+session = await client.open("demo", Config(owner="ada"))
+answer = await session.ask("What colour is a banana?")
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowQueryFailedError
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from starter.connection import connect, task_queue
+from workflows.contract import (
+    SESSION_TYPE,
+    CloseRequest,
+    Config,
+    ContextPolicy,
+    ContextView,
+    Snapshot,
+    StartRequest,
+    TaskOutput,
+    TaskRecord,
+    TaskRequest,
+    task_workflow_id,
+)
+from workflows.errors import ErrorType, SessionError
+from workflows.fields import CloseMode, TaskStatus
+from workflows.validation import checked_id, parsed
+
+FIRST_LOOK = 0.05
+"""Seconds before the second look at a record: an answer from a quick model is there by then."""
+
+LONGEST_LOOK = 2.0
+"""Seconds between looks at most: fifty waiting callers then cost a session 25 queries a second."""
+
+QUERY_TIMEOUT = timedelta(seconds=10)
+"""One query: a worker that is there answers in milliseconds, one that resumes an evicted session within a second."""
+
+_WAITING: tuple[TaskStatus, ...] = ("pending", "running")
+_Result = TypeVar("_Result")
+
+
+class NoWorkerError(Exception):
+    """The server answers, but no worker does; the message says how to start one."""
+
+
+class SessionListing(BaseModel):
+    """One session in a list. `started_at` is the start of its present run."""
+
+    session_id: str
+    status: str
+    started_at: datetime
+    closed_at: datetime | None
+
+
+class SessionClient:
+    """Opens, finds and lists sessions on one Temporal server."""
+
+    def __init__(self, client: Client, queue: str | None = None) -> None:
+        self.temporal = client
+        self._queue = queue or task_queue()
+
+    @classmethod
+    async def connect(cls, address: str | None = None) -> "SessionClient":
+        """Connect to `address`, or as the SDK's environment says. Raises NoServerError."""
+        return cls(await connect(address))
+
+    async def open(
+        self,
+        session_id: str,
+        config: Config | Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> "Session":
+        """Start the session, or join it where it is open already: then `config` and `context` change nothing.
+
+        Raises SessionError: SessionClosed for an id whose session was closed, InvalidRequest for a bad id or config.
+        """
+        body = config.model_dump(exclude_none=True) if isinstance(config, Config) else dict(config or {})
+        start = parsed(StartRequest, {"config": body, "context": dict(context or {})})
+        try:
+            await self.temporal.start_workflow(
+                SESSION_TYPE,
+                start.model_dump(mode="json", exclude_none=True),
+                id=checked_id(session_id),
+                task_queue=self._queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            )
+        except WorkflowAlreadyStartedError:
+            raise SessionError(ErrorType.SESSION_CLOSED, f"session {session_id!r} was closed") from None
+        return self.get(session_id)
+
+    def get(self, session_id: str) -> "Session":
+        """The session of that id, without looking whether there is one."""
+        return Session(self.temporal, session_id)
+
+    async def list(self, limit: int = 100) -> AsyncIterator[SessionListing]:
+        """The newest sessions, open and closed, at most `limit`."""
+        query = f"WorkflowType = '{SESSION_TYPE}' AND ExecutionStatus != 'ContinuedAsNew'"
+        async for found in self.temporal.list_workflows(query, limit=limit):
+            running = found.status == WorkflowExecutionStatus.RUNNING
+            status = "open" if running else found.status.name.lower() if found.status else "unknown"
+            yield SessionListing(
+                session_id=found.id, status=status, started_at=found.start_time, closed_at=found.close_time
+            )
+
+
+class Session:
+    """One session, open or closed. Every method raises SessionError (SessionNotFound) where there is none."""
+
+    def __init__(self, temporal: Client, session_id: str) -> None:
+        self.id = checked_id(session_id)
+        self._temporal = temporal
+        self._handle = temporal.get_workflow_handle(session_id)
+
+    async def submit(
+        self, task_input: Any, *, task_id: str | None = None, context: ContextPolicy | None = None, **options: Any
+    ) -> str:
+        """Submit a task and return its id, made up where none is given. `options`: further fields of TaskRequest.
+
+        What became of it is its record: a refusal shows there too. Raises SessionError: InvalidRequest for options
+        that do not fit, SessionClosed.
+        """
+        task_id = task_id or f"task-{uuid.uuid4().hex[:16]}"
+        request = parsed(TaskRequest, {"task_id": task_id, "input": task_input, "context": context, **options})
+        await self._signal("submit", request.model_dump(mode="json", exclude_none=True) | {"input": request.input})
+        return task_id
+
+    async def result(self, task_id: str, wait: float | None = None) -> TaskRecord:
+        """Wait for a task to end, `wait` seconds at most, and return its final record with its output.
+
+        Holds no update: looks at the record with growing pauses until the task has started, then waits on its child
+        workflow. A worker that is away meanwhile is waited for. Raises SessionError (UnknownTask) and TimeoutError.
+        """
+        async with asyncio.timeout(wait):
+            pause = FIRST_LOOK
+            while (record := await self._patiently(task_id)).status in _WAITING:
+                if record.status == "running":
+                    await self._child_ended(task_id)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_LOOK)
+            return await self._with_output(record)
+
+    async def ask(self, task_input: Any, *, wait: float | None = None, **options: Any) -> Any:
+        """Submit a task, wait for it, `wait` seconds at most, and return its output.
+
+        Raises SessionError with the task's error where it did not complete, and TimeoutError; the task goes on then.
+        """
+        record = await self.result(await self.submit(task_input, **options), wait)
+        if record.status != "completed":
+            error = record.error
+            raise SessionError(
+                error.type if error else ErrorType.TASK_FAILED, error.message if error else record.status
+            )
+        return record.output
+
+    async def task(self, task_id: str) -> TaskRecord | None:
+        """What the session knows of a task, or None if it never heard of it."""
+        record: TaskRecord | None = await self._query("task", TaskRecord | None, task_id)
+        return record
+
+    async def snapshot(self) -> Snapshot:
+        """The session at a glance."""
+        snapshot: Snapshot = await self._query("snapshot", Snapshot)
+        return snapshot
+
+    async def context(self, version: int | None = None) -> ContextView:
+        """Values, transcript and log, now or as of a version. Raises SessionError (UnknownVersion)."""
+        view: ContextView = await self._query("context", ContextView, version)
+        return view
+
+    async def close(self, mode: CloseMode = "drain", reason: str | None = None) -> None:
+        """Ask the session to end; `finished` waits for it. Raises SessionError (SessionClosed) if it has ended."""
+        await self._signal("close", parsed(CloseRequest, {"mode": mode, "reason": reason}).model_dump(mode="json"))
+
+    async def finished(self, wait: float | None = None) -> Snapshot:
+        """Wait until the session has ended, `wait` seconds at most, and return its final snapshot. Raises TimeoutError."""
+        handle = self._temporal.get_workflow_handle(self.id, result_type=Snapshot)
+        async with asyncio.timeout(wait):
+            return await self._calling(handle.result())
+
+    async def _patiently(self, task_id: str) -> TaskRecord:
+        """The record of a task, however long the worker is away."""
+        while True:
+            with contextlib.suppress(NoWorkerError):
+                record = await self.task(task_id)
+                if record is None:
+                    raise SessionError(ErrorType.UNKNOWN_TASK, f"session {self.id!r} has no task {task_id!r}")
+                return record
+            await asyncio.sleep(LONGEST_LOOK)
+
+    async def _child_ended(self, task_id: str) -> None:
+        with contextlib.suppress(WorkflowFailureError, RPCError):  # how it ended is for the record to say
+            await self._temporal.get_workflow_handle(task_workflow_id(self.id, task_id)).result()
+
+    async def _with_output(self, record: TaskRecord) -> TaskRecord:
+        """The record with the output that the session had no more room for; the child workflow has it."""
+        if record.status != "completed" or not record.truncated or record.output is not None:
+            return record
+        child = self._temporal.get_workflow_handle(task_workflow_id(self.id, record.task_id), result_type=TaskOutput)
+        with contextlib.suppress(WorkflowFailureError, RPCError):  # beyond the namespace's retention
+            return record.model_copy(update={"output": (await child.result()).output})
+        return record
+
+    async def _signal(self, name: str, body: Mapping[str, Any]) -> None:
+        await self._calling(self._handle.signal(name, body))
+
+    async def _query(self, name: str, answer: Any, *args: Any) -> Any:
+        query = self._handle.query(name, args=args, result_type=answer, rpc_timeout=QUERY_TIMEOUT)
+        return await self._calling(query)
+
+    async def _calling(self, call: Awaitable[_Result]) -> _Result:
+        """Await a call to the server and turn its errors into ours."""
+        try:
+            return await call
+        except WorkflowQueryFailedError as error:
+            name, _, message = str(error).partition(": ")
+            raise SessionError(name, message) from None
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                raise await self._why_not_found() from None
+            if error.status in {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.FAILED_PRECONDITION}:
+                raise NoWorkerError(
+                    f"no worker answers for session {self.id!r}; `python worker.py` starts one"
+                ) from None
+            raise
+
+    async def _why_not_found(self) -> SessionError:
+        try:
+            await self._handle.describe()
+        except RPCError:
+            return SessionError(ErrorType.SESSION_NOT_FOUND, f"there is no session {self.id!r}")
+        return SessionError(ErrorType.SESSION_CLOSED, f"session {self.id!r} was closed")

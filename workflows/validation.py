@@ -1,0 +1,38 @@
+"""Checking what callers send, and saying in one line what is wrong with it. Pure."""
+
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from workflows.contract import Request
+from workflows.errors import ErrorType, SessionError
+from workflows.fields import Id
+
+_SHOWN = 3  # problems named; the rest are counted
+_ID: TypeAdapter[str] = TypeAdapter(Id)
+_Request = TypeVar("_Request", bound=Request)
+
+
+def parsed(model: type[_Request], body: Any) -> _Request:
+    """`body` as a request. Raises SessionError (InvalidRequest) naming the fields that do not fit."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise SessionError(ErrorType.INVALID_REQUEST, explained(error)) from None
+
+
+def checked_id(value: str) -> str:
+    """`value`, if it can be a session or task id. Raises SessionError (InvalidRequest)."""
+    try:
+        return _ID.validate_python(value)
+    except ValidationError:
+        message = f"{value!r} is no id: letters, digits, dots, underscores and hyphens, 128 at most, no sign first"
+        raise SessionError(ErrorType.INVALID_REQUEST, message) from None
+
+
+def explained(error: ValidationError) -> str:
+    """The first problems as `field: what is wrong`; the offending values stay out, they are in the preview."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    named = [f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg'].removeprefix('Value error, ')}" for p in problems]
+    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+    return "; ".join(named[:_SHOWN]) + more
