@@ -45,6 +45,14 @@ LONGEST_LOOK = 2.0
 QUERY_TIMEOUT = timedelta(seconds=10)
 """One query: a worker that is there answers in milliseconds, one that resumes an evicted session within a second."""
 
+# What a caller who waits sits out: a worker or a server that restarts cuts calls off in all these ways.
+_TRANSIENT = {
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.UNKNOWN,
+    RPCStatusCode.INTERNAL,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+}
 _WAITING: tuple[TaskStatus, ...] = ("pending", "running")
 _Result = TypeVar("_Result")
 
@@ -183,16 +191,22 @@ class Session:
         await self._signal("close", parsed(CloseRequest, {"mode": mode, "reason": reason}).model_dump(mode="json"))
 
     async def finished(self, wait: float | None = None) -> Snapshot:
-        """Wait until the session has ended, `wait` seconds at most, and return its final snapshot. Raises TimeoutError."""
+        """Wait until the session has ended, `wait` seconds at most, and return its final snapshot; TimeoutError."""
         handle = self._temporal.get_workflow_handle(self.id, result_type=Snapshot)
         async with asyncio.timeout(wait):
             return await self._calling(handle.result())
 
     async def _patiently(self, task_id: str) -> TaskRecord:
-        """The record of a task, however long the worker is away."""
+        """The record of a task, however long the worker or the server is away."""
         while True:
-            with contextlib.suppress(NoWorkerError):
+            try:
                 record = await self.task(task_id)
+            except NoWorkerError:
+                pass
+            except RPCError as error:
+                if error.status not in _TRANSIENT:
+                    raise
+            else:
                 if record is None:
                     raise SessionError(ErrorType.UNKNOWN_TASK, f"session {self.id!r} has no task {task_id!r}")
                 return record

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -58,7 +59,7 @@ class DevServer:
     http_port: int = HTTP_PORT
     settings: dict[str, object] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
-    _errors: IO[bytes] = field(default_factory=TemporaryFile, init=False)
+    _errors: IO[bytes] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.port, self.ui_port, self.http_port = (
@@ -90,6 +91,7 @@ class DevServer:
         binary = await find_binary()
         if self.database:
             self.database.parent.mkdir(parents=True, exist_ok=True)
+        self._errors = TemporaryFile()  # noqa: SIM115 (as long-lived as the process)
         self._process = subprocess.Popen(  # noqa: ASYNC220, S603 (returns at once; our own arguments)
             [binary, *self._arguments()],
             stdout=subprocess.DEVNULL,
@@ -104,23 +106,24 @@ class DevServer:
             raise RuntimeError(f"the server did not answer at {self.address} within {START_SECONDS:.0f} s") from None
 
     def stop(self) -> None:
-        """Stop the server and wait for its end."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+        """Stop the server and wait for its end; no server is no error."""
+        self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the server as a crash would (SIGKILL)."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        """End the server as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(number)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._errors:
+            self._errors.close()
 
     def _arguments(self) -> list[str]:
         arguments = ["server", "start-dev", "--ip", LOOPBACK, "--log-level", "error", "--log-format", "pretty"]
@@ -147,6 +150,8 @@ class DevServer:
             await asyncio.sleep(0.1)
 
     def _last_error(self) -> str:
+        if self._errors is None:
+            return "it was never started"
         self._errors.seek(0)
         lines = self._errors.read().splitlines()
         return lines[-1].decode(errors="replace") if lines else "it said nothing"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, PrivateAttr, field_serializer
 
 from workflows import limits
 from workflows.contract import Counters, ErrorInfo, RejectedEntry, TaskRecord
-from workflows.encoding import canonical, clip, json_bytes, model_bytes, short_hash
+from workflows.encoding import canonical, clip, json_bytes, model_bytes, preview, short_hash
 from workflows.errors import SessionError
 from workflows.fields import TaskStatus
 from workflows.pending import PendingTask
@@ -167,6 +167,30 @@ def final_record(
         error=error_info(error, limits.ERROR_MESSAGE_BYTES) if error else None,
         **known,
     )
+
+
+def rejected_entry(message: str, body: Any, error: SessionError, default_kind: str, now: datetime) -> RejectedEntry:
+    """A refused message with what of it can be shown, whatever it is."""
+    named = body if isinstance(body, dict) else {}
+    return RejectedEntry(
+        at=now,
+        message=preview(message, limits.PREVIEW_BYTES),
+        task_id=_text(named.get("task_id")),
+        kind=_text(named.get("kind")) or default_kind,
+        error=error_info(error, limits.REJECTED_MESSAGE_BYTES),
+        preview=_shown(named.get("input", body)),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return preview(value, limits.ID_CHARS) if isinstance(value, str) else None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return preview(value, limits.PREVIEW_BYTES)
+    except ValueError as error:
+        return f"({error})"
 
 
 def error_info(error: SessionError, message_bytes: int) -> ErrorInfo:

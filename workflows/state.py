@@ -15,17 +15,16 @@ from workflows.contract import (
     Config,
     ContextPatch,
     ContextVersions,
-    RejectedEntry,
     Snapshot,
     TaskInput,
     TaskOutput,
     TaskRecord,
     TaskRequest,
 )
-from workflows.encoding import json_bytes, preview
+from workflows.encoding import json_bytes
 from workflows.errors import ErrorType, SessionError
 from workflows.fields import SessionStatus, TaskStatus, Timestamp
-from workflows.ledger import Ledger, error_info, final_record
+from workflows.ledger import Ledger, final_record, rejected_entry
 from workflows.pending import PendingList, PendingTask
 
 _CLOSE_ORDER = ("drain", "discard", "now")
@@ -97,17 +96,7 @@ class SessionState(BaseModel):
 
     def refuse(self, message: str, body: Any, error: SessionError, now: datetime) -> None:
         """Keep a message that could not be taken, with what of it can be shown."""
-        named = body if isinstance(body, dict) else {}
-        self.ledger.refuse(
-            RejectedEntry(
-                at=now,
-                message=preview(message, limits.PREVIEW_BYTES),
-                task_id=_text(named.get("task_id")),
-                kind=_text(named.get("kind")) or self.config.default_kind,
-                error=error_info(error, limits.REJECTED_MESSAGE_BYTES),
-                preview=_shown(named.get("input", body)),
-            )
-        )
+        self.ledger.refuse(rejected_entry(message, body, error, self.config.default_kind, now))
 
     # --- what the run does ------------------------------------------------------------------------------------------
 
@@ -292,14 +281,3 @@ def _check_output(output: TaskOutput) -> None:
         raise SessionError(ErrorType.OUTPUT_TOO_LARGE, f"output weighs {size} bytes, over {limits.OUTPUT_BYTES}")
     if usage > limits.USAGE_BYTES:
         raise SessionError(ErrorType.INVALID_OUTPUT, f"usage weighs {usage} bytes, over {limits.USAGE_BYTES}")
-
-
-def _text(value: Any) -> str | None:
-    return preview(value, limits.ID_CHARS) if isinstance(value, str) else None
-
-
-def _shown(value: Any) -> str:
-    try:
-        return preview(value, limits.PREVIEW_BYTES)
-    except ValueError as error:
-        return f"({error})"
