@@ -1,0 +1,90 @@
+"""A worker under the strictest settings on a real server, and a replay of everything that ran on it."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.workflow import SandboxImportNotificationPolicy
+
+from activities.language_model import LanguageModel
+from activities.offline_model import OfflineModel
+from starter.client import Session, SessionClient
+from tests.kinds import TEST_KINDS
+from worker import KINDS, build_worker
+from workflows.contract import Config, Snapshot, TaskRecord
+from workflows.kinds.unknown import UnknownKindWorkflow
+from workflows.session import SessionWorkflow
+
+WAIT = 60.0
+"""Seconds any single wait may take on a loaded machine."""
+
+
+def strict_runner() -> SandboxedWorkflowRunner:
+    """A sandbox that refuses imports the code did not pass through on purpose."""
+    policy = (
+        SandboxImportNotificationPolicy.WARN_ON_DYNAMIC_IMPORT
+        | SandboxImportNotificationPolicy.RAISE_ON_UNINTENTIONAL_PASSTHROUGH
+    )
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_import_notification_policy(policy))
+
+
+class Harness:
+    """Sessions on a task queue of their own."""
+
+    def __init__(self, temporal: Client) -> None:
+        self.temporal = temporal
+        self.queue = f"test-{uuid.uuid4().hex[:12]}"
+        self.client = SessionClient(temporal, self.queue)
+
+    async def open(self, config: Config | None = None, context: dict[str, Any] | None = None) -> Session:
+        """A new session under an id of its own."""
+        return await self.client.open(f"session-{uuid.uuid4().hex[:12]}", config, context)
+
+    @asynccontextmanager
+    async def worker(self, model: LanguageModel | None = None, **options: Any) -> AsyncIterator[None]:
+        """A worker with the built-in kinds and those of the tests."""
+        async with build_worker(
+            self.temporal,
+            model or OfflineModel(),
+            queue=self.queue,
+            kinds=[*KINDS, *TEST_KINDS],
+            workflow_runner=strict_runner(),
+            **options,
+        ):
+            yield
+
+    async def replay_all(self) -> None:
+        """Replay every history of this queue with the current code; the first that does not fit fails the test."""
+        replayer = Replayer(
+            workflows=[SessionWorkflow, *KINDS, *TEST_KINDS, UnknownKindWorkflow],
+            data_converter=pydantic_data_converter,
+            workflow_runner=strict_runner(),
+        )
+        histories = self.temporal.list_workflows(f"TaskQueue = '{self.queue}'").map_histories()
+        # A history that breaks off inside a workflow task, as after a failed test, would keep the replayer waiting.
+        async with asyncio.timeout(WAIT):
+            await replayer.replay_workflows(histories, raise_on_replay_failure=True)
+
+
+async def ask(session: Session, question: Any, **options: Any) -> Any:
+    """The output of one task, waited for."""
+    return await session.ask(question, wait=WAIT, **options)
+
+
+async def run_task(session: Session, task_input: Any, **options: Any) -> TaskRecord:
+    """The final record of one task, however it ended."""
+    return await session.result(await session.submit(task_input, **options), WAIT)
+
+
+async def snapshot_when(session: Session, condition: Callable[[Snapshot], bool]) -> Snapshot:
+    """The first snapshot for which `condition` holds."""
+    async with asyncio.timeout(WAIT):
+        while not condition(snapshot := await session.snapshot()):  # noqa: ASYNC110 (the server has no event for it)
+            await asyncio.sleep(0.05)
+    return snapshot

@@ -1,0 +1,68 @@
+"""Kinds that misbehave in the ways a task can, and one that shows what it was given."""
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contract import ContextPatch, TaskInput, TaskOutput
+
+
+@workflow.defn(name="Raise", failure_exception_types=[Exception])
+class RaiseWorkflow:
+    """Raises: a named failure for the input "named", else what Python raises for a missing key."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        if task.input == "named":
+            raise ApplicationError("out of tea", type="OutOfTea", non_retryable=True)
+        return TaskOutput(output={}["tea"])
+
+
+@workflow.defn(name="Hang", failure_exception_types=[Exception])
+class HangWorkflow:
+    """Never ends by itself."""
+
+    @workflow.run
+    async def run(self, _task: TaskInput) -> TaskOutput:
+        await workflow.wait_condition(lambda: False)
+        raise AssertionError
+
+
+@workflow.defn(name="Remember", failure_exception_types=[Exception])
+class RememberWorkflow:
+    """Puts its input, a patch, into the context; its output says what it was."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        return TaskOutput(output="remembered", patch=ContextPatch.model_validate(task.input))
+
+
+@workflow.defn(name="Show", failure_exception_types=[Exception])
+class ShowWorkflow:
+    """Answers with all it was given (but for earlier outputs, which would contain each other) and its own run."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        shown = task.model_dump(mode="json", exclude={"context": {"transcript": {"__all__": {"output"}}}})
+        return TaskOutput(output=shown | {"run_id": workflow.info().run_id})
+
+
+@workflow.defn(name="Return", failure_exception_types=[Exception])
+class ReturnWorkflow:
+    """Returns its input as its result, fit or unfit."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> object:
+        return task.input
+
+
+@workflow.defn(name="Repeat", failure_exception_types=[Exception])
+class RepeatWorkflow:
+    """Returns as many letters as its input says."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        return TaskOutput(output="x" * task.input)
+
+
+TEST_KINDS = [RaiseWorkflow, HangWorkflow, RememberWorkflow, ShowWorkflow, RepeatWorkflow, ReturnWorkflow]

@@ -1,0 +1,100 @@
+"""The import rules and size limits of the README, executed."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("workflows", "activities", "starter")
+FIRST_PARTY = {*PACKAGES, "worker"}
+BASE = {f"workflows.{name}" for name in ("contract", "errors", "limits", "fields", "encoding")}
+STATE = {f"workflows.{name}" for name in ("pending", "ledger", "context", "state", "details", "validation")}
+
+# The longest prefix that fits a module says which first-party modules it may import.
+ALLOWED: dict[str, set[str]] = {
+    "workflows": BASE,
+    **dict.fromkeys(STATE, BASE | STATE),
+    "workflows.messages": BASE,
+    "workflows.outcomes": BASE,
+    "workflows.running": BASE | STATE | {"workflows.outcomes", "activities.child_tasks"},
+    "workflows.session": BASE | STATE | {"workflows.details", "workflows.messages", "workflows.running"},
+    "workflows.kinds": BASE | {"activities"},
+    "activities": BASE | {"activities", "workflows.outcomes"},
+    "starter": BASE | {"starter", "workflows.validation"},
+    "starter.client": BASE | {"starter.connection", "workflows.validation"},
+    "starter.connection": set(),
+    "starter.dev_server": set(),
+    "worker": {"workflows", "activities", "starter.connection", "starter.dev_server"},
+}
+PURE = BASE | STATE
+MODULES = [*sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")), ROOT / "worker.py"]
+CORE_LINES = 2_500
+FILE_LINES = 300
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from workflows import limits` imports a module, `from workflows.limits import X` a name of one.
+            nested = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in nested if (ROOT / Path(*name.split("."))).with_suffix(".py").exists()}
+            found.update(modules or {node.module})
+    return found
+
+
+def _within(module: str, prefixes: set[str]) -> bool:
+    return any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_imports_point_one_way(path: Path) -> None:
+    module = _name(path)
+    rule = max((prefix for prefix in ALLOWED if _within(module, {prefix})), key=len)
+    ours = {name for name in _imports(path) if name.split(".")[0] in FIRST_PARTY}
+    assert set() == {name for name in ours if not _within(name, ALLOWED[rule])}
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_what_a_session_knows_and_decides_does_not_know_temporal(module: str) -> None:
+    imported = _imports((ROOT / Path(*module.split("."))).with_suffix(".py"))
+    assert set() == {name for name in imported if name.split(".")[0] == "temporalio"}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if _name(p).startswith("workflows")], ids=_name)
+def test_workflow_code_has_no_clock_environment_file_or_chance(path: Path) -> None:
+    assert set() == _imports(path) & {"time", "os", "random", "uuid", "pathlib", "secrets", "socket", "subprocess"}
+    called = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    assert set() == called & {"datetime.now", "datetime.utcnow", "open", "print", "input"}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("[a-z]*/**/__init__.py")), ids=_name)
+def test_package_inits_are_empty(path: Path) -> None:
+    assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_top_level_names_are_ours(name: str) -> None:
+    """Another distribution's `workflows` must not be the one that is imported."""
+    assert [str(ROOT / name)] == list(importlib.import_module(name).__path__)
+
+
+def test_no_file_is_long_and_the_core_stays_small() -> None:
+    lines = {_name(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: count for name, count in lines.items() if count > FILE_LINES} == {}
+    core = {n: c for n, c in lines.items() if not n.startswith("starter")}
+    core |= {name: lines[name] for name in ("starter.client", "starter.connection")}
+    assert sum(core.values()) <= CORE_LINES
+
+
+def test_nothing_is_called_utils() -> None:
+    forbidden = {"utils", "util", "helpers", "helper", "common", "misc"}
+    assert set() == {part for path in MODULES for part in _name(path).split(".")} & forbidden

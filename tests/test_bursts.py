@@ -1,0 +1,72 @@
+"""Many messages at once: order, once each, sessions apart, and hand-overs in between."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from starter.client import Session
+from starter.connection import connect
+from starter.dev_server import DevServer
+from tests.harness import WAIT, Harness, ask
+from workflows.contract import TaskOutput, task_workflow_id
+
+EVENTS_A_RUN = 400
+"""The server suggests continue-as-new from here: 300 tasks of 13 events make about ten runs."""
+
+
+@pytest.fixture(scope="module")
+async def small_runs() -> AsyncIterator[Harness]:
+    """A server that suggests continue-as-new early, and a worker on it."""
+    settings: dict[str, object] = {"limit.historyCount.suggestContinueAsNew": EVENTS_A_RUN}
+    server = DevServer(database=None, port=0, ui_port=0, http_port=0, settings=settings)
+    await server.start()
+    try:
+        harness = Harness(await connect(server.address))
+        async with harness.worker():
+            yield harness
+        await harness.replay_all()
+    finally:
+        server.stop()
+
+
+async def _burst(session: Session, count: int) -> list[str]:
+    tasks = [f"task-{number:03}" for number in range(count)]
+    for task_id in tasks:
+        await session.submit(f"question of {session.id} {task_id}", task_id=task_id, kind="Show")
+    return tasks
+
+
+async def _check(harness: Harness, session: Session, tasks: list[str]) -> None:
+    """Each task ran once, in its own run, in order, and saw the turns of its own session before it and no others."""
+    await session.result(tasks[-1], 4 * WAIT)
+    seen = []
+    for number, task_id in enumerate(tasks):
+        child = harness.temporal.get_workflow_handle(task_workflow_id(session.id, task_id), result_type=TaskOutput)
+        output = (await child.result()).output
+        transcript = output["context"]["transcript"]
+        assert tasks[max(0, number - 20) : number] == [turn["task_id"] for turn in transcript]
+        assert all(session.id in turn["input"] for turn in transcript)
+        seen.append((output["task_id"], output["context"]["version"], output["run_id"]))
+    assert [(task_id, number) for number, task_id in enumerate(tasks)] == [(t, v) for t, v, _ in seen]
+    assert len(tasks) == len({run_id for _, _, run_id in seen})
+    counters = (await session.snapshot()).counters
+    assert (len(tasks), len(tasks), 0) == (counters.submitted, counters.completed, counters.rejected)
+
+
+async def test_100_tasks_in_one_burst_run_once_each_in_order_beside_another_session(harness: Harness) -> None:
+    one, other = await harness.open(context={"of": "one"}), await harness.open(context={"of": "other"})
+    bursts = await asyncio.gather(_burst(one, 100), _burst(other, 20))
+    await asyncio.gather(_check(harness, one, bursts[0]), _check(harness, other, bursts[1]))
+    assert ((await one.context()).values["of"], (await other.context()).values["of"]) == ("one", "other")
+
+
+async def test_300_tasks_over_many_hand_overs_run_once_each_in_order(small_runs: Harness) -> None:
+    session = await small_runs.open(context={"kept": "through every run"})
+    tasks = await _burst(session, 300)
+    await _check(small_runs, session, tasks)
+    query = f"WorkflowId = '{session.id}' AND ExecutionStatus = 'ContinuedAsNew'"
+    hand_overs = await small_runs.temporal.count_workflows(query)
+    assert hand_overs.count >= 5
+    assert (await session.context()).values == {"kept": "through every run"}
+    assert "yellow" in await ask(session, "What colour is a banana?")

@@ -1,0 +1,118 @@
+"""SessionClient: what a program meets that opens, waits, comes too late or asks for what is not there."""
+
+import asyncio
+
+import pytest
+
+from starter.client import NoWorkerError, SessionClient
+from starter.connection import NoServerError
+from tests.harness import WAIT, Harness, ask, run_task
+from workflows.contract import Config, ContextPolicy
+from workflows.errors import SessionError
+
+
+async def test_fifty_callers_wait_in_one_session(harness: Harness) -> None:
+    """More than the ten in-flight updates a workflow may have: waiting holds none."""
+    session = await harness.open(Config(default_kind="Show"))
+    answers = await asyncio.gather(*(ask(session, number) for number in range(50)))
+    assert list(range(50)) == [answer["input"] for answer in answers]
+
+
+async def test_a_result_asked_for_again_later_is_the_same_record(harness: Harness) -> None:
+    session = await harness.open()
+    first = await run_task(session, "What colour is a banana?", task_id="kept", labels={"from": "test"})
+    assert first.labels == {"from": "test"}
+    assert first == await harness.client.get(session.id).result("kept", WAIT)
+    await session.close()
+    await session.finished(WAIT)
+    assert first == await session.result("kept", WAIT)
+
+
+async def test_an_output_the_session_has_no_room_for_is_read_from_the_task(harness: Harness) -> None:
+    session = await harness.open(Config(default_kind="Repeat", transcript=0))
+    policy = ContextPolicy(write=False)
+    first = await run_task(session, 100_000, context=policy)
+    await run_task(session, 100_000, context=policy)
+    record = await session.task(first.task_id)
+    assert record
+    assert (record.output, record.truncated) == (None, True)
+    assert first.output == (await session.result(first.task_id, WAIT)).output
+
+
+async def test_opening_an_open_session_joins_it_and_a_closed_one_is_refused(harness: Harness) -> None:
+    session = await harness.open(Config(title="first"))
+    joined = await harness.client.open(session.id, Config(title="second"))
+    assert (await joined.snapshot()).config.title == "first"
+    await session.close("now")
+    await session.finished(WAIT)
+    for late in (harness.client.open(session.id), session.submit("too late"), session.close()):
+        with pytest.raises(SessionError) as refusal:
+            await late
+        assert refusal.value.type == "SessionClosed"
+
+
+async def test_a_session_a_task_and_a_version_that_are_not_there_have_named_errors(harness: Harness) -> None:
+    nowhere = harness.client.get("never-opened")
+    session = await harness.open()
+    for missing, error in (
+        (nowhere.submit("hello"), "SessionNotFound"),
+        (nowhere.snapshot(), "SessionNotFound"),
+        (session.result("never-sent"), "UnknownTask"),
+        (session.context(7), "UnknownVersion"),
+    ):
+        with pytest.raises(SessionError) as refusal:
+            await missing
+        assert error == refusal.value.type
+    assert None is await session.task("never-sent")
+
+
+@pytest.mark.parametrize("session_id", ["", "-x", "a/b", "a b", "ä", "x" * 129, "x\n"])
+async def test_a_bad_id_is_refused_before_anything_is_sent(harness: Harness, session_id: str) -> None:
+    with pytest.raises(SessionError, match="InvalidRequest"):
+        await harness.client.open(session_id)
+
+
+async def test_options_that_do_not_fit_are_refused_before_anything_is_sent(harness: Harness) -> None:
+    session = await harness.open()
+    for options in ({"timeout": 0}, {"kind": ""}, {"colour": "red"}, {"not_before": "tomorrow"}):
+        with pytest.raises(SessionError, match="InvalidRequest"):
+            await session.submit("hello", **options)  # type: ignore[arg-type]
+    assert (await session.snapshot()).counters.rejected == 0
+
+
+async def test_a_refused_task_shows_in_its_record(harness: Harness) -> None:
+    session = await harness.open()
+    record = await run_task(session, "x" * 65_536, task_id="heavy")
+    assert record.error
+    assert (record.status, record.error.type) == ("rejected", "InputTooLarge")
+    assert (await run_task(session, "What colour is a banana?", task_id="heavy")).status == "completed"
+
+
+async def test_waiting_ends_after_the_time_given_and_the_task_goes_on(harness: Harness) -> None:
+    session = await harness.open()
+    task_id = await session.submit(2, kind="Countdown")
+    with pytest.raises(TimeoutError):
+        await session.result(task_id, wait=0.3)
+    assert (await session.result(task_id, WAIT)).output == 0
+
+
+async def test_sessions_are_listed_newest_first(harness: Harness) -> None:
+    opened = [(await harness.open()).id for _ in range(3)]
+    listed = [found.session_id async for found in harness.client.list(limit=3)]
+    assert opened[::-1] == listed
+
+
+async def test_without_a_worker_the_client_says_so_and_a_waiting_caller_waits(harness: Harness) -> None:
+    unserved = Harness(harness.temporal)
+    session = await unserved.open()
+    with pytest.raises(NoWorkerError, match=r"python worker\.py"):
+        await session.snapshot()
+    waiting = asyncio.create_task(ask(session, "What colour is a banana?"))
+    await asyncio.sleep(0.5)
+    async with unserved.worker():
+        assert "yellow" in await waiting
+
+
+async def test_a_refused_connection_names_the_way_to_a_server() -> None:
+    with pytest.raises(NoServerError, match="`make dev` starts one"):
+        await SessionClient.connect("127.0.0.1:1")
