@@ -127,7 +127,7 @@ class Session:
 
     def __init__(self, temporal: Client, session_id: str) -> None:
         self.id = checked_id(session_id)
-        self._temporal = temporal
+        self.temporal = temporal
         self._handle = temporal.get_workflow_handle(session_id)
 
     async def submit(
@@ -192,7 +192,7 @@ class Session:
 
     async def finished(self, wait: float | None = None) -> Snapshot:
         """Wait until the session has ended, `wait` seconds at most, and return its final snapshot; TimeoutError."""
-        handle = self._temporal.get_workflow_handle(self.id, result_type=Snapshot)
+        handle = self.temporal.get_workflow_handle(self.id, result_type=Snapshot)
         async with asyncio.timeout(wait):
             return await self._calling(handle.result())
 
@@ -214,13 +214,13 @@ class Session:
 
     async def _child_ended(self, task_id: str) -> None:
         with contextlib.suppress(WorkflowFailureError, RPCError):  # how it ended is for the record to say
-            await self._temporal.get_workflow_handle(task_workflow_id(self.id, task_id)).result()
+            await self.temporal.get_workflow_handle(task_workflow_id(self.id, task_id)).result()
 
     async def _with_output(self, record: TaskRecord) -> TaskRecord:
         """The record with the output that the session had no more room for; the child workflow has it."""
         if record.status != "completed" or not record.truncated or record.output is not None:
             return record
-        child = self._temporal.get_workflow_handle(task_workflow_id(self.id, record.task_id), result_type=TaskOutput)
+        child = self.temporal.get_workflow_handle(task_workflow_id(self.id, record.task_id), result_type=TaskOutput)
         with contextlib.suppress(WorkflowFailureError, RPCError):  # beyond the namespace's retention
             return record.model_copy(update={"output": (await child.result()).output})
         return record

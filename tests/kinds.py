@@ -15,7 +15,8 @@ class RaiseWorkflow:
     async def run(self, task: TaskInput) -> TaskOutput:
         if task.input == "named":
             raise ApplicationError("out of tea", type="OutOfTea", non_retryable=True)
-        return TaskOutput(output={}["tea"])
+        empty: dict[str, str] = {}
+        return TaskOutput(output=empty["tea"])
 
 
 @workflow.defn(name="Hang", failure_exception_types=[Exception])

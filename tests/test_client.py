@@ -76,7 +76,7 @@ async def test_options_that_do_not_fit_are_refused_before_anything_is_sent(harne
     session = await harness.open()
     for options in ({"timeout": 0}, {"kind": ""}, {"colour": "red"}, {"not_before": "tomorrow"}):
         with pytest.raises(SessionError, match="InvalidRequest"):
-            await session.submit("hello", **options)  # type: ignore[arg-type]
+            await session.submit("hello", **options)
     assert (await session.snapshot()).counters.rejected == 0
 
 

@@ -52,7 +52,7 @@ def stopping(*things: WorkerProcess | DevServer) -> Iterator[None]:
 
 async def _is_counting(session: Session, task_id: str) -> None:
     """Wait until the countdown has begun: its activity has beaten at least once."""
-    child = session._temporal.get_workflow_handle(task_workflow_id(session.id, task_id))
+    child = session.temporal.get_workflow_handle(task_workflow_id(session.id, task_id))
     await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
     async with asyncio.timeout(WAIT):
         while True:

@@ -1,9 +1,12 @@
 """What a session promises of its tasks: own runs, own answers, order, and failures that stay inside."""
 
 import asyncio
+import json
 
 import pytest
+from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from starter.client import Session
@@ -47,7 +50,7 @@ async def _is_cancelled(session: Session) -> None:
     task_id = await session.submit(BANANA, kind="Hang")
     snapshot = await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
     assert snapshot.running
-    child = session._temporal.get_workflow_handle(task_workflow_id(session.id, task_id))
+    child = session.temporal.get_workflow_handle(task_workflow_id(session.id, task_id))
     await child.cancel()
     record = await session.result(task_id, WAIT)
     assert (record.status, record.error and record.error.type) == ("cancelled", "TaskCancelled")
@@ -168,3 +171,31 @@ async def test_a_closed_session_drains_and_leaves_its_final_snapshot(harness: Ha
     assert "yellow" in (await session.result(tasks[0], WAIT)).output
     description = await harness.temporal.get_workflow_handle(session.id).describe()
     assert description.status == WorkflowExecutionStatus.COMPLETED
+
+
+async def test_a_message_that_does_not_fit_is_kept_and_wedges_nothing(harness: Harness) -> None:
+    session = await harness.open()
+    handle = harness.temporal.get_workflow_handle(session.id)
+    broken = RawValue(Payload(metadata={"encoding": b"json/plain"}, data=b"{not json"))
+    foreign = RawValue(Payload(metadata={"encoding": b"no/such"}, data=b"\x00"))
+    messages: list[tuple[str, list[object]]] = [
+        ("submit", []),
+        ("submit", [1, 2, 3]),
+        ("submit", [broken]),
+        ("submit", [foreign, broken]),
+        ("submit", [{"task_id": "late", "input": 1, "colour": "red"}]),
+        ("submit", [{"task_id": "bad id", "input": 1}]),
+        ("submit", [{"task_id": "naive", "input": 1, "not_before": "2026-11-23T09:00:00"}]),
+        ("submit", [{"task_id": "deep", "input": json.loads("[" * 120 + "]" * 120)}]),
+        ("close", [{"mode": "sometime"}]),
+        ("no_such_signal", [{"a": 1}]),
+    ]
+    for name, args in messages:
+        await handle.signal(name, args=args)
+    assert "yellow" in await ask(session, BANANA)
+    rejected = (await session.snapshot()).rejected
+    assert [name for name, _ in messages] == [entry.message for entry in rejected]
+    assert {"InvalidRequest"} == {entry.error.type for entry in rejected}
+    record = await session.task("deep")
+    assert record
+    assert "rejected" == record.status

@@ -1,0 +1,37 @@
+# Everything runs in .venv, made by `make install` from the pinned versions in constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo dev check format test
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## make .venv with everything pinned
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cli,dev,openai]'
+	@touch $@
+
+demo: install ## two answers, one memory, one killed worker; KEEP=1 leaves it running
+	@$(RUN) -m starter.demo $(if $(KEEP),--keep)
+
+dev: install ## Temporal server, Web UI and worker; state survives in .sessions/
+	@$(RUN) worker.py --dev
+
+check: install ## lint, format, types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: install ## apply what `check` asks of the format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+test: install ## the whole suite
+	$(RUN) -m pytest $(ARGS)

@@ -1,0 +1,100 @@
+"""The typer application, and how an async function becomes one of its commands."""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+
+import typer
+from rich.markup import escape
+
+from starter.cli import output
+from starter.cli.completion import install_completion, show_completion
+from starter.cli.exits import MEANINGS, CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from starter.client import SessionClient
+
+PROGRAM = "python -m starter"
+TASKS, SESSIONS = "Tasks", "Sessions"
+"""The panels of the help page."""
+
+_Parameters = ParamSpec("_Parameters")
+
+app = typer.Typer(
+    add_completion=False,  # typer's own scripts do not work for a program of three words
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    epilog="Exit codes:\n" + "\n".join(f"{code:>5}  {escape(meaning)}" for code, meaning in MEANINGS.items()),
+)
+
+
+@app.callback()
+def options(
+    *,
+    _install: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion", callback=install_completion, help="Make the shell complete commands and options."
+        ),
+    ] = False,
+    _show: Annotated[
+        bool, typer.Option("--show-completion", callback=show_completion, help="Print what that adds to the shell.")
+    ] = False,
+) -> None:
+    """Talk to durable sessions: conversations whose tasks run one at a time, in order, and survive every crash.
+
+    Needs a Temporal server and a worker; `python worker.py --dev` starts both. TEMPORAL_ADDRESS names another server.
+
+    First steps:
+      python -m starter ask demo "What colour is a banana?"
+      python -m starter chat demo
+      python -m starter show demo
+    """
+
+
+def verb(
+    example: str, panel: str
+) -> Callable[[Callable[_Parameters, Coroutine[Any, Any, None]]], Callable[_Parameters, None]]:
+    """Make an async function a command of its name, with `example` on its help page."""
+
+    def register(work: Callable[_Parameters, Coroutine[Any, Any, None]]) -> Callable[_Parameters, None]:
+        @app.command(epilog=f"Example:\n  {PROGRAM} {escape(example)}", rich_help_panel=panel)
+        @functools.wraps(work)
+        def command(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
+            try:
+                asyncio.run(work(*args, **kwargs))
+            except BrokenPipeError:  # as in `... | head`
+                raise typer.Exit(ExitCode.BROKEN_PIPE) from None
+
+        return command
+
+    return register
+
+
+async def connected() -> "SessionClient":
+    """A client for the server that the environment names."""
+    from temporalio.runtime import Runtime, TelemetryConfig  # noqa: PLC0415 (0.2 s that `--help` does without)
+
+    from starter.client import SessionClient  # noqa: PLC0415 (imports temporalio)
+
+    # The SDK's core logs to stdout, where it would mix with what the command prints.
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)))
+    try:
+        with output.waiting("connecting"):
+            return await SessionClient.connect()
+    except RuntimeError as error:  # the SDK's, for a profile or a setting that it cannot use
+        raise CommandError(ExitCode.NO_SERVER, f"cannot connect: {error}") from None
+
+
+@contextlib.contextmanager
+def sent(what: str) -> Iterator[None]:
+    """Around a look at what a message did: where no worker answers, `what` says that nothing is lost."""
+    from starter.client import NoWorkerError  # noqa: PLC0415 (imports temporalio)
+
+    try:
+        yield
+    except NoWorkerError as error:
+        raise CommandError(ExitCode.NO_WORKER, f"{what}, but {error}") from None

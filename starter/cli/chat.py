@@ -1,0 +1,139 @@
+"""The command for a conversation: questions as they are typed, answers as they finish.
+
+Typing does not wait for answers, nor answers for typing. Answers come in the order of the questions: a session runs one
+task at a time.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from starter.cli import arguments as a
+from starter.cli import output, views
+from starter.cli.app import PROGRAM, TASKS, connected, verb
+from starter.cli.exits import ExitCode, command_error, not_completed
+from starter.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from starter.client import Session
+
+LAST_TURNS = 5
+"""Turns shown on entry: enough to go on from."""
+
+QUICK = 2.0
+"""Seconds that the prompt stays away for an answer; with a slower one it comes back, and the answer is shown above."""
+
+
+@verb("chat demo", TASKS)
+async def chat(session: a.SessionId) -> None:
+    """Hold a conversation.
+
+    Opens the session if there is none of that name yet, shows the last turns, then reads questions, one a line.
+    /show tells how the session stands, /quit leaves; what was asked goes on without you.
+    """
+    terminal = Terminal()
+    here = await (await connected()).open(session)
+    with terminal.opened():
+        await Conversation(here, terminal).run()
+
+
+@dataclass
+class Asked:
+    """A question without an answer yet. `in_view`: it stands right above the place of its answer."""
+
+    task_id: str
+    question: str
+    in_view: bool
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Conversation:
+    """One person in a session."""
+
+    def __init__(self, session: "Session", terminal: Terminal) -> None:
+        self._session = session
+        self._terminal = terminal
+        self._unanswered: asyncio.Queue[Asked] = asyncio.Queue()
+        self._waiting = 0
+        self._commands = {"/show": self._show}
+
+    async def run(self) -> None:
+        """Talk until the person leaves, or stdin ends and everything asked is answered."""
+        await self._enter()
+        both = {asyncio.create_task(self._listen()), asyncio.create_task(self._print_answers())}
+        try:
+            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if self._waiting:
+                output.note(f"{self._waiting} unanswered; `{PROGRAM} chat {self._session.id}` shows what came of it")
+        for task in done:
+            task.result()
+
+    async def _enter(self) -> None:
+        """Show the last turns, and wait for what an earlier conversation left unanswered."""
+        with output.waiting("looking at the session"):
+            snapshot, context = await self._session.snapshot(), await self._session.context()
+        turns = [
+            output.Exchange(output.readable(turn.input), output.readable(turn.output)) for turn in context.transcript
+        ]
+        if turns:
+            self._terminal.show(*turns[-LAST_TURNS:])
+        output.note(f"{self._session.id} is {snapshot.status}; /show tells how it stands, /quit leaves")
+        if snapshot.running:
+            self._expect(snapshot.running.task_id, snapshot.running.input_preview, in_view=False)
+        for task in snapshot.pending:
+            if not task.not_before:  # a delayed one would hold up the answers to what is asked now
+                self._expect(task.task_id, task.input_preview, in_view=False)
+
+    async def _listen(self) -> None:
+        """Act on every line."""
+        while (line := await self._terminal.line()) is not None:
+            text = line.strip()
+            if text == "/quit":
+                return
+            try:
+                if text in self._commands:
+                    await self._commands[text]()
+                elif text.startswith("/"):
+                    self._terminal.show(f"there is no {text}; there are {', '.join(self._commands)}, /quit")
+                elif text:
+                    await self._ask(text)
+            except Exception as error:
+                failure = command_error(error)
+                if failure.code in {ExitCode.SESSION_CLOSED, ExitCode.BUG}:
+                    raise
+                self._terminal.show(output.Exchange("", failure.message, failed=True))
+        if not self._terminal.interactive:
+            await self._unanswered.join()
+
+    async def _ask(self, question: str) -> None:
+        asked = self._expect(await self._session.submit(question), question, in_view=self._terminal.interactive)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(QUICK):
+                await asked.answered.wait()
+        if not asked.answered.is_set():
+            asked.in_view = False
+            output.note("still at it; ask on, the answer comes when it is there")
+
+    def _expect(self, task_id: str, question: str, *, in_view: bool) -> Asked:
+        asked = Asked(task_id, question, in_view and not self._waiting)
+        self._unanswered.put_nowait(asked)
+        self._waiting += 1
+        return asked
+
+    async def _print_answers(self) -> None:
+        while True:
+            asked = await self._unanswered.get()
+            record = await self._session.result(asked.task_id)
+            question = "" if asked.in_view else asked.question
+            if record.status == "completed":
+                self._terminal.show(output.Exchange(question, output.readable(record.output)))
+            else:
+                self._terminal.show(output.Exchange(question, not_completed(record).message, failed=True))
+            self._waiting -= 1
+            asked.answered.set()
+            self._unanswered.task_done()
+
+    async def _show(self) -> None:
+        self._terminal.show(*views.session(await self._session.snapshot()))

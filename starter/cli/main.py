@@ -1,0 +1,40 @@
+"""The entry: all commands, and every error as one line and an exit code."""
+
+import sys
+
+import typer
+
+from starter.cli import chat, output, sessions, tasks
+from starter.cli.app import PROGRAM, app
+from starter.cli.completion import VARIABLE
+from starter.cli.exits import ExitCode, command_error
+
+COMMANDS = (chat, tasks, sessions)
+"""The modules with commands; to import one is to have its commands."""
+
+
+def run() -> int:
+    """Run the command that `sys.argv` asks for; the exit code."""
+    try:
+        sys.argv = [argument.encode(errors="strict").decode() for argument in sys.argv]
+        return app(prog_name=PROGRAM, complete_var=VARIABLE, standalone_mode=False) or ExitCode.DONE
+    except UnicodeEncodeError:
+        output.complain("the arguments are not UTF-8 text")
+        return ExitCode.USAGE
+    except SystemExit as end:  # after completing a word for the shell
+        return int(end.code or 0)
+    except typer.TyperException as error:
+        _explain(error)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 (a person gets one line; the mapping tells bugs from the rest)
+        failure = command_error(error)
+        output.complain(failure.message)
+        return failure.code
+
+
+def _explain(error: typer.TyperException) -> None:
+    """Say what is wrong with the command line; a call without a command has printed its help already."""
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    if message:
+        output.complain(f"{message.rstrip('.')} (`{context.command_path if context else PROGRAM} --help` shows more)")

@@ -1,0 +1,142 @@
+"""Commands for sessions: open, show, list, context, close."""
+
+import builtins
+from typing import Annotated, Any, Literal
+
+import typer
+
+from starter.cli import arguments as a
+from starter.cli import output, views
+from starter.cli.app import SESSIONS, connected, sent, verb
+from workflows.contract import Snapshot
+from workflows.fields import CloseMode
+
+
+@verb('open demo --owner ada --title "Space talk" --value name=Ada', SESSIONS)
+async def open(  # noqa: A001 (the command's name)
+    session: a.SessionId,
+    *,
+    owner: Annotated[str | None, typer.Option(help="Whom it belongs to.")] = None,
+    title: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    labels: a.Labels = None,
+    default_kind: Annotated[str | None, typer.Option(help="The kind of tasks that name none.")] = None,
+    task_timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="How long a task may take.")] = None,
+    cancel_grace: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long a cancelled task may take to end.")
+    ] = None,
+    max_pending: Annotated[int | None, typer.Option(metavar="N", help="How many tasks may wait.")] = None,
+    idle_timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Close the session after so long without a task.")
+    ] = None,
+    on_failure: Annotated[
+        Literal["continue", "pause"] | None, typer.Option(help="What to do when a task fails.")
+    ] = None,
+    read: a.ReadKeys = None,
+    transcript: a.Transcript = None,
+    values: Annotated[
+        builtins.list[str] | None,
+        typer.Option("--value", metavar="KEY=VALUE", help="Something it knows from the start; may be repeated."),
+    ] = None,
+    as_json: a.AsJson = False,
+) -> None:
+    """Open a session and show it.
+
+    One that is open already stays as it is.
+    """
+    asked: dict[str, Any] = {
+        "owner": owner,
+        "title": title,
+        "labels": a.pairs(labels) or None,
+        "default_kind": default_kind,
+        "task_timeout": task_timeout,
+        "cancel_grace": cancel_grace,
+        "max_pending": max_pending,
+        "idle_timeout": idle_timeout,
+        "on_failure": on_failure,
+        "read": a.read_policy(read),
+        "transcript": transcript,
+    }
+    config = {name: value for name, value in asked.items() if value is not None}
+    here = await (await connected()).open(session, config, a.pairs(values))
+    with sent(f"session {session} is open"):
+        snapshot = await here.snapshot()
+    if any(getattr(snapshot.config, name) != value for name, value in config.items()):
+        output.note("it was open before, with other settings; they stay")
+    _print(snapshot, as_json=as_json)
+
+
+@verb("show demo", SESSIONS)
+async def show(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
+    """Show how a session stands.
+
+    What runs, what waits, what came last, what was refused.
+    """
+    _print(await (await connected()).get(session).snapshot(), as_json=as_json)
+
+
+@verb("list --limit 20", SESSIONS)
+async def list(  # noqa: A001 (the command's name)
+    *,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 100,
+    as_json: a.AsJson = False,
+) -> None:
+    """List the newest sessions, open and closed ones."""
+    found = [listing async for listing in (await connected()).list(limit)]
+    if as_json:
+        output.show_json(found)
+    else:
+        output.show(views.sessions(found))
+
+
+@verb("context demo --version 2", SESSIONS)
+async def context(
+    session: a.SessionId,
+    *,
+    version: Annotated[int | None, typer.Option(metavar="N", help="As it was then; the log lists versions.")] = None,
+    as_json: a.AsJson = False,
+) -> None:
+    """Show what a session remembers.
+
+    Values, earlier turns, and which task changed what.
+    """
+    view = await (await connected()).get(session).context(version)
+    if as_json:
+        output.show_json(view)
+    else:
+        output.show(*views.context(view))
+
+
+@verb("close demo", SESSIONS)
+async def close(
+    session: a.SessionId,
+    *,
+    mode: Annotated[
+        CloseMode,
+        typer.Option(help="drain: finish all tasks; discard: only the running one; now: cancel that one too."),
+    ] = "drain",
+    reason: Annotated[str | None, typer.Option(help="Kept with the tasks that it ends.")] = None,
+    wait: Annotated[bool, typer.Option(help="Wait until it is closed.")] = True,
+    as_json: a.AsJson = False,
+) -> None:
+    """Close a session.
+
+    What it did stays readable; its name cannot be used again.
+    """
+    here = (await connected()).get(session)
+    await here.close(mode, reason)
+    with sent(f"session {session} was asked to close"):
+        snapshot = await here.snapshot()
+    if wait and snapshot.status != "closed":
+        with output.waiting(f"waiting for {session} to close"):
+            snapshot = await here.finished()
+    if as_json:
+        output.show_json(snapshot)
+    else:
+        output.show(f"{session} is {snapshot.status}; tasks: {views.counted(snapshot.counters)}")
+
+
+def _print(snapshot: Snapshot, *, as_json: bool) -> None:
+    if as_json:
+        output.show_json(snapshot)
+    else:
+        output.show(*views.session(snapshot))

@@ -1,0 +1,185 @@
+"""Commands for tasks: ask, submit, result, tasks, task."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from starter.cli import arguments as a
+from starter.cli import output, views
+from starter.cli.app import PROGRAM, TASKS, connected, sent, verb
+from starter.cli.exits import CommandError, ExitCode, not_completed
+from workflows.contract import RejectedEntry, TaskRecord
+from workflows.errors import ErrorType, SessionError
+from workflows.fields import OnBusy
+
+if TYPE_CHECKING:
+    from starter.client import Session
+
+
+@verb('ask demo "What colour is a banana?"', TASKS)
+async def ask(
+    session: a.SessionId,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)],
+    *,
+    wait: a.Wait = None,
+    task_id: a.OwnTaskId = None,
+    isolated: a.Isolated = False,
+    as_json: a.AsJson = False,
+) -> None:
+    """Ask a question and print the answer.
+
+    Opens the session if there is none of that name yet.
+    """
+    here = await (await connected()).open(session)
+    record = await _submitted(here, question, task_id, {"context": a.policy(None, None, isolated=isolated)})
+    if record.status != "rejected":
+        record = await _ended(here, record.task_id, wait)
+    _report(record, as_json=as_json)
+
+
+@verb('submit demo "How big is the sun?" --label topic=space', TASKS)
+async def submit(
+    session: a.SessionId,
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="[INPUT]", help="The task's input; stdin when left out, or `-`.", show_default=False),
+    ] = None,
+    *,
+    file: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, readable=True, help="Read the input from a file.")
+    ] = None,
+    json_input: Annotated[bool, typer.Option("--json-input", help="The input is JSON, not text.")] = False,
+    kind: Annotated[str | None, typer.Option(help="The kind of task; the session has a default.")] = None,
+    task_id: a.OwnTaskId = None,
+    isolated: a.Isolated = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Leave nothing in the session.")] = False,
+    read: a.ReadKeys = None,
+    transcript: a.Transcript = None,
+    on_busy: Annotated[OnBusy | None, typer.Option(help="What to do when other tasks run or wait.")] = None,
+    not_before: Annotated[
+        str | None, typer.Option(metavar="TIME", help="2026-11-23T09:00:00Z, or from now: +90s, +5m, +2h, +1d.")
+    ] = None,
+    expires_at: Annotated[str | None, typer.Option(metavar="TIME", help="Drop it if it still waits by then.")] = None,
+    task_timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="SECONDS", help="How long the task may take.")
+    ] = None,
+    task_queue: Annotated[str | None, typer.Option(help="Of another worker, which hosts the kind.")] = None,
+    labels: a.Labels = None,
+    as_json: a.AsJson = False,
+) -> None:
+    """Hand in a task and print its id, without waiting for its end.
+
+    The session must be open; `open` and `ask` open one.
+    """
+    options = {
+        "kind": kind,
+        "context": a.policy(read, transcript, isolated=isolated, read_only=read_only),
+        "on_busy": on_busy,
+        "not_before": a.moment(not_before),
+        "expires_at": a.moment(expires_at),
+        "timeout": task_timeout,
+        "task_queue": task_queue,
+        "labels": a.pairs(labels),
+    }
+    body = a.task_input(text, file, as_json=json_input)
+    record = await _submitted((await connected()).get(session), body, task_id, options)
+    if as_json:
+        output.show_json(record)
+    if record.status == "rejected":
+        raise not_completed(record)
+    if not as_json:
+        output.show(record.task_id)
+        ahead = f", {record.position} ahead of it" if record.position else ""
+        output.note(f"{record.status}{ahead}; {_waits(session, record.task_id)}")
+
+
+@verb("result demo task-0123456789abcdef --wait 60", TASKS)
+async def result(session: a.SessionId, task: a.TaskId, *, wait: a.Wait = None, as_json: a.AsJson = False) -> None:
+    """Wait until a task has ended and print its output."""
+    here = (await connected()).get(session)
+    _report(await _ended(here, task, wait), as_json=as_json)
+
+
+@verb("task demo task-0123456789abcdef", TASKS)
+async def task(session: a.SessionId, task: a.TaskId, *, as_json: a.AsJson = False) -> None:
+    """Show all that is known of a task as it stands."""
+    record = await _known((await connected()).get(session), task)
+    if as_json:
+        output.show_json(record)
+    else:
+        output.show(*views.task(record))
+
+
+@verb("tasks demo", TASKS)
+async def tasks(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
+    """List the tasks of a session.
+
+    First the latest finished ones, then the running one, then those that wait.
+    """
+    snapshot = await (await connected()).get(session).snapshot()
+    if as_json:
+        output.show_json({"running": snapshot.running, "pending": snapshot.pending, "recent": snapshot.recent})
+    else:
+        output.show(views.tasks(snapshot))
+
+
+async def _submitted(session: "Session", body: Any, task_id: str | None, options: dict[str, Any]) -> TaskRecord:
+    """Send a task and look once what became of it: its record, which may say that it was refused.
+
+    Raises SessionError (TaskIdConflict) where the record is that of another task under the same id.
+    """
+    if task_id is None:
+        task_id = await session.submit(body, **options)
+        with sent(f"task {task_id} is sent"):
+            return await _known(session, task_id)
+    earlier = await _conflict(session, task_id)
+    await session.submit(body, task_id=task_id, **options)
+    with sent(f"task {task_id} is sent"):
+        conflict = await _conflict(session, task_id)
+        if conflict and conflict != earlier:
+            raise SessionError(conflict.error.type, conflict.error.message)
+        return await _known(session, task_id)
+
+
+async def _ended(session: "Session", task_id: str, wait: float | None) -> TaskRecord:
+    """The final record of a task. A worker that is away is waited for, unless it was away from the start."""
+    try:
+        async with asyncio.timeout(wait):
+            with output.waiting(f"waiting for {task_id}"):
+                await _known(session, task_id)
+                return await session.result(task_id)
+    except TimeoutError:
+        message = f"task {task_id} has not ended within {wait:g} s; {_waits(session.id, task_id)}"
+        raise CommandError(ExitCode.STILL_WAITING, message) from None
+    except asyncio.CancelledError:
+        output.note(f"the task goes on; {_waits(session.id, task_id)}")
+        raise
+
+
+async def _known(session: "Session", task_id: str) -> TaskRecord:
+    record = await session.task(task_id)
+    if record is None:
+        raise SessionError(ErrorType.UNKNOWN_TASK, f"session {session.id!r} has no task {task_id!r}")
+    return record
+
+
+async def _conflict(session: "Session", task_id: str) -> RejectedEntry | None:
+    """The newest refusal of a task because its id was taken."""
+    refused = reversed((await session.snapshot()).rejected)
+    return next((e for e in refused if e.task_id == task_id and e.error.type == ErrorType.TASK_ID_CONFLICT), None)
+
+
+def _report(record: TaskRecord, *, as_json: bool) -> None:
+    """Print a task's output; end the command as failed where it did not complete."""
+    if as_json:
+        output.show_json(record)
+    elif record.status == "completed":
+        output.show(output.readable(record.output))
+    if record.status != "completed":
+        raise not_completed(record)
+
+
+def _waits(session_id: str, task_id: str) -> str:
+    return f"`{PROGRAM} result {session_id} {task_id}` waits for it"

@@ -1,0 +1,125 @@
+"""What of sessions, tasks and context a person is shown: contract models in, parts of output out."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from starter.cli.output import Facts, Part, Table, readable
+from workflows.contract import ContextView, Counters, PendingEntry, RejectedEntry, Snapshot, TaskRecord
+
+if TYPE_CHECKING:
+    from starter.client import SessionListing  # imports temporalio, which takes 0.2 s
+
+RECENT = 10
+"""Finished tasks and refusals that `show` lists: with the rest of it they fill a screen."""
+
+
+def session(snapshot: Snapshot) -> Iterator[Part]:
+    """A session at a glance."""
+    config = snapshot.config
+    yield Facts(
+        {
+            "session": snapshot.session_id,
+            "status": snapshot.status,
+            "title": config.title,
+            "owner": config.owner,
+            "labels": labels(config.labels),
+            "started": moment(snapshot.started_at),
+            "context": f"version {snapshot.context_version}",
+            "tasks": counted(snapshot.counters),
+        }
+    )
+    yield Table(_TASK, [_record(snapshot.running)] if snapshot.running else [], "running")
+    yield Table(_TASK, [_waiting(entry) for entry in snapshot.pending], "pending")
+    yield Table(_TASK, [_record(record) for record in snapshot.recent[-RECENT:]], "recent")
+    yield Table(
+        ("message", "task", "at", "began with", "error"),
+        [_refusal(entry) for entry in snapshot.rejected[-RECENT:]],
+        "rejected",
+    )
+
+
+def tasks(snapshot: Snapshot) -> Table:
+    """The tasks of a session in order: finished, running, waiting."""
+    known = [*snapshot.recent, *([snapshot.running] if snapshot.running else [])]
+    return Table(_TASK, [*map(_record, known), *map(_waiting, snapshot.pending)])
+
+
+def task(record: TaskRecord) -> Iterator[Part]:
+    """Everything that is known of one task."""
+    error, versions, question = record.error, record.context_version, record.waiting_for
+    yield Facts(
+        {
+            "task": record.task_id,
+            "kind": record.kind,
+            "status": record.status,
+            "ahead": record.position,
+            "labels": labels(record.labels),
+            "submitted": moment(record.submitted_at),
+            "started": moment(record.started_at),
+            "finished": moment(record.finished_at),
+            "input": record.input_preview,
+            "context": " to ".join(str(v) for v in (versions.before, versions.after) if v is not None),
+            "usage": record.usage,
+            "asks": question.text if question else None,
+            "error": f"{error.type}: {error.message}" if error else None,
+        }
+    )
+    if record.output is not None:
+        yield readable(record.output)
+
+
+def context(view: ContextView) -> Iterator[Part]:
+    """What a session remembers."""
+    yield Facts({"version": view.version})
+    yield Table(("key", "value"), [(key, readable(value)) for key, value in view.values.items()], "values")
+    yield Table(
+        ("version", "asked", "answered", "task"),
+        [(turn.version, readable(turn.input), readable(turn.output), turn.task_id) for turn in view.transcript],
+        "transcript",
+    )
+    yield Table(
+        ("version", "by", "at", "changed"),
+        [(entry.version, entry.by, moment(entry.at), ", ".join(entry.changed)) for entry in view.log],
+        "log",
+    )
+
+
+def sessions(listings: "Iterable[SessionListing]") -> Table:
+    """A list of sessions."""
+    rows = [(found.session_id, found.status, moment(found.started_at), moment(found.closed_at)) for found in listings]
+    return Table(("session", "status", "started", "closed"), rows)
+
+
+def counted(counters: Counters) -> str:
+    """The counters in words, zeros left out."""
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counters if count) or "none yet"
+
+
+def labels(values: dict[str, str]) -> str:
+    """Labels as they are given on the command line."""
+    return ", ".join(f"{key}={value}" for key, value in values.items())
+
+
+def moment(time: datetime | None) -> str:
+    """A time in UTC, to the second."""
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else ""
+
+
+_TASK = ("task", "kind", "status", "at", "input", "error")
+
+
+def _record(record: TaskRecord) -> tuple[object, ...]:
+    at = record.finished_at or record.started_at or record.submitted_at
+    error = record.error.type if record.error else ""
+    return record.task_id, record.kind, record.status, moment(at), record.input_preview, error
+
+
+def _waiting(entry: PendingEntry) -> tuple[object, ...]:
+    not_before = f"not before {moment(entry.not_before)}" if entry.not_before else ""
+    return entry.task_id, entry.kind, "pending", not_before, entry.input_preview, ""
+
+
+def _refusal(entry: RejectedEntry) -> tuple[object, ...]:
+    error = f"{entry.error.type}: {entry.error.message}"
+    return entry.message, entry.task_id, moment(entry.at), entry.preview, error

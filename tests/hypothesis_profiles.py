@@ -1,0 +1,12 @@
+"""How hard hypothesis tries: an everyday profile, and `SESSIONS_FUZZ=1` for a long search. Imported for its effect."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Other work on the machine must not fail a test, so nothing here depends on the clock.
+_UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+settings.register_profile("default", _UNTIMED, max_examples=50, stateful_step_count=30)
+settings.register_profile("fuzz", _UNTIMED, max_examples=10_000, stateful_step_count=60)
+settings.load_profile("fuzz" if os.environ.get("SESSIONS_FUZZ") == "1" else "default")
