@@ -45,12 +45,13 @@ LONGEST_LOOK = 2.0
 QUERY_TIMEOUT = timedelta(seconds=10)
 """One query: a worker that is there answers in milliseconds, one that resumes an evicted session within a second."""
 
+# How a query ends that no worker answers: the server says so, or it or the SDK gives up.
+_NO_ANSWER = {RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 # What a caller who waits sits out: a worker or a server that restarts cuts calls off in all these ways.
 _TRANSIENT = {
     RPCStatusCode.UNAVAILABLE,
     RPCStatusCode.UNKNOWN,
     RPCStatusCode.INTERNAL,
-    RPCStatusCode.CANCELLED,
     RPCStatusCode.RESOURCE_EXHAUSTED,
 }
 _WAITING: tuple[TaskStatus, ...] = ("pending", "running")
@@ -242,7 +243,7 @@ class Session:
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
                 raise await self._why_not_found() from None
-            if error.status in {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.FAILED_PRECONDITION}:
+            if error.status in _NO_ANSWER:
                 raise NoWorkerError(
                     f"no worker answers for session {self.id!r}; `python worker.py` starts one"
                 ) from None

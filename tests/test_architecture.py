@@ -87,12 +87,27 @@ def test_top_level_names_are_ours(name: str) -> None:
     assert [str(ROOT / name)] == list(importlib.import_module(name).__path__)
 
 
-def test_no_file_is_long_and_the_core_stays_small() -> None:
+def _code_lines(path: Path) -> int:
+    """Lines that are not blank, not a comment and not part of a docstring."""
+    source = path.read_text()
+    texts = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Expr)]
+    strings = [text for text in texts if isinstance(text, ast.Constant) and isinstance(text.value, str)]
+    quoted = {line for text in strings for line in range(text.lineno, (text.end_lineno or text.lineno) + 1)}
+    lines = enumerate(source.splitlines(), start=1)
+    return sum(
+        bool(line.strip()) and not line.strip().startswith("#") and number not in quoted for number, line in lines
+    )
+
+
+def test_no_file_is_long() -> None:
     lines = {_name(path): len(path.read_text().splitlines()) for path in MODULES}
-    assert {name: count for name, count in lines.items() if count > FILE_LINES} == {}
-    core = {n: c for n, c in lines.items() if not n.startswith("starter")}
-    core |= {name: lines[name] for name in ("starter.client", "starter.connection")}
-    assert sum(core.values()) <= CORE_LINES
+    assert {} == {name: count for name, count in lines.items() if count > FILE_LINES}
+
+
+def test_the_core_stays_small() -> None:
+    core = [path for path in MODULES if not _name(path).startswith("starter")]
+    core += [ROOT / "starter/client.py", ROOT / "starter/connection.py"]
+    assert CORE_LINES >= sum(map(_code_lines, core))
 
 
 def test_nothing_is_called_utils() -> None:

@@ -77,7 +77,7 @@ def test_what_is_not_json_or_could_not_be_carried_is_a_value_error(reason: str, 
     "value",
     [
         nested(100, 0),
-        nested(100, []),
+        nested(99, []),
         [nested(99, 0), []],
         {"a": nested(99, 0), "b": {}},
         [[]] * 1_000,

@@ -12,12 +12,14 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from workflows import limits
 from workflows.contract import Carried, ContextPatch, ContextView, InjectedContext, LogEntry, Turn
-from workflows.encoding import json_bytes, model_bytes, preview
+from workflows.encoding import canonical, json_bytes, model_bytes, preview, short_hash
 from workflows.errors import ErrorType, SessionError
 from workflows.pending import PendingTask
 
 EXTERNAL = "external"
 ROLLBACK = "rollback"
+_EVERYTHING = "*"  # touched beyond counting; no hash looks like it
+_HASH_CHARACTERS = 8  # 48 bits, as for task ids
 
 
 class Undo(Carried):
@@ -29,6 +31,11 @@ class Undo(Carried):
     turns_removed: list[Turn] = Field(default_factory=list)
     turns_added: list[int] = Field(default_factory=list)
 
+    @property
+    def keys(self) -> list[str]:
+        """The keys it brings back to what they were."""
+        return sorted([*self.set, *self.unset, *self.cut])
+
 
 class Change(LogEntry):
     """A log entry with its undo data, or null where that was too heavy to keep. `weight`: bytes it takes in the log."""
@@ -38,13 +45,16 @@ class Change(LogEntry):
 
 
 class SessionContext(BaseModel):
-    """Values, transcript and version log. `touched`: keys changed from outside while the present task runs."""
+    """Values, transcript and version log.
+
+    `touched`: hashes of the keys changed from outside while the present task runs; null while none does.
+    """
 
     version: int = 0
     values: dict[str, Any] = Field(default_factory=dict)
     transcript: list[Turn] = Field(default_factory=list)
     log: list[Change] = Field(default_factory=list)
-    touched: set[str] = Field(default_factory=set)
+    touched: set[str] | None = None
     truncated: bool = False
     # Measured once each, so that a task costs what it changes and not what the session holds.
     _value_bytes: dict[str, int] = PrivateAttr(default_factory=dict)
@@ -80,14 +90,14 @@ class SessionContext(BaseModel):
         Raises SessionError and changes nothing: ContextConflict when a key of the patch was changed from outside
         meanwhile, ContextTooLarge, InvalidOutput when the patch cannot be applied.
         """
-        conflicts = sorted(self.touched.intersection(_keys(patch)))
+        conflicts = sorted(key for key in _keys(patch) if self._is_touched(key))
         if conflicts:
-            raise SessionError(
-                ErrorType.CONTEXT_CONFLICT, f"changed from outside while the task ran: {', '.join(conflicts)}"
-            )
+            names = preview(", ".join(conflicts), limits.PREVIEW_BYTES)
+            raise SessionError(ErrorType.CONTEXT_CONFLICT, f"changed from outside while the task ran: {names}")
         values, sizes, undo = self._applied(patch, ErrorType.INVALID_OUTPUT)
         turn = Turn(task_id=task.task_id, version=self.version + 1, input=task.input, output=output, finished_at=now)
         undo.turns_added = [turn.version]
+        self.touched = None
         return self._commit(task.task_id, values, sizes, [*self.transcript, turn], undo, now)
 
     def patch(self, patch: ContextPatch, expected_version: int | None, now: datetime) -> int:
@@ -98,7 +108,7 @@ class SessionContext(BaseModel):
         """
         self.check(patch, expected_version)
         values, sizes, undo = self._applied(patch, ErrorType.INVALID_REQUEST)
-        self.touched.update(_keys(patch))
+        self._touch(undo)
         return self._commit(EXTERNAL, values, sizes, self.transcript, undo, now)
 
     def check(self, patch: ContextPatch, expected_version: int | None) -> None:
@@ -118,12 +128,12 @@ class SessionContext(BaseModel):
         old = {turn.version for turn in self.transcript}
         new = {turn.version for turn in transcript}
         undo = Undo(
-            set={k: v for k, v in self.values.items() if k not in values or values[k] != v},
+            set={k: v for k, v in self.values.items() if k not in values or canonical(values[k]) != canonical(v)},
             unset=[k for k in values if k not in self.values],
             turns_removed=[turn for turn in self.transcript if turn.version not in new],
             turns_added=[turn.version for turn in transcript if turn.version not in old],
         )
-        self.touched.update(undo.set, undo.unset)
+        self._touch(undo)
         sizes = {key: _value_bytes(key, value) for key, value in values.items()}
         return self._commit(ROLLBACK, values, sizes, transcript, undo, now)
 
@@ -140,6 +150,17 @@ class SessionContext(BaseModel):
             log=[LogEntry.model_validate(change.model_dump(exclude={"undo"})) for change in self.log],
             truncated=self.truncated,
         )
+
+    def _touch(self, undo: Undo) -> None:
+        """Note what changes from outside, if a task runs that might change it too."""
+        if self.touched is not None:
+            self.touched.update(short_hash(key, _HASH_CHARACTERS) for key in undo.keys)
+            if len(self.touched) > limits.TOUCHED_KEYS:
+                self.touched = {_EVERYTHING}
+
+    def _is_touched(self, key: str) -> bool:
+        touched = self.touched or set()
+        return _EVERYTHING in touched or short_hash(key, _HASH_CHARACTERS) in touched
 
     def as_of(self, version: int) -> tuple[dict[str, Any], list[Turn]]:
         """Values and transcript of a version. Raises SessionError (UnknownVersion)."""
@@ -202,7 +223,7 @@ class SessionContext(BaseModel):
         self.version += 1
         self.values, self._value_bytes = values, sizes
         self._fill_window(transcript)
-        changed = _fitting(sorted({*undo.set, *undo.unset, *undo.cut}))
+        changed = _fitting(undo.keys)
         change = Change(version=self.version, by=by, at=now, changed=changed[0], truncated=changed[1], undo=undo)
         change.weight = model_bytes(change)
         self.log.append(change)

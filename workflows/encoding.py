@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from workflows.limits import JSON_DEPTH
 
@@ -30,21 +31,18 @@ def canonical(value: Any) -> str:
 
 
 def _depth(value: Any) -> int:
+    """Containers within containers; what is not one has none."""
     deepest, level = 0, [value]
-    while level:
-        level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
         deepest += 1
     return deepest
 
 
 def json_bytes(value: Any) -> int:
-    """Bytes of `value` as canonical JSON. Raises ValueError like `canonical`."""
-    return len(canonical(value).encode())
+    """Bytes of `value` as it is carried. Raises ValueError like `canonical`."""
+    canonical(value)
+    return len(to_json(value))
 
 
 def model_bytes(model: BaseModel) -> int:

@@ -34,6 +34,12 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _read(value: list[str]) -> list[str]:
+    if json_bytes(value) > limits.READ_BYTES:
+        raise ValueError(f"keys weigh more than {limits.READ_BYTES} bytes")
+    return value
+
+
 def _empty_if_null(value: Any) -> Any:
     return {} if value is None else value
 
@@ -54,7 +60,7 @@ Turns = Annotated[int, Field(ge=0)]
 Values = Annotated[dict[str, Any], BeforeValidator(_empty_if_null)]
 Appends = Annotated[dict[str, list[Any]], BeforeValidator(_empty_if_null)]
 Keys = Annotated[list[str], BeforeValidator(_no_items_if_null)]
-Read = Literal["all", "none"] | list[str]
+Read = Literal["all", "none"] | Annotated[list[str], AfterValidator(_read)]
 OnBusy = Literal["enqueue", "reject", "interrupt", "replace_pending"]
 CloseMode = Literal["drain", "discard", "now"]
 TaskStatus = Literal["pending", "running", "completed", "failed", "cancelled", "timed_out", "expired", "rejected"]

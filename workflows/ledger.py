@@ -4,6 +4,7 @@ Three memories of different length: the final records of the newest tasks, the i
 repeated submission is recognised for long), and the refused messages.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -20,8 +21,9 @@ _ID_CHARACTERS = 8
 """48 bits of an id: among 5,000 remembered ids a false match happens once in 10^11 submissions."""
 _BODY_CHARACTERS = 4
 """24 bits of a body: enough to tell an honest repetition from another task under the same id."""
+_PENDING = "p"
 _STATUS_LETTERS: dict[str, TaskStatus] = {
-    "p": "pending",
+    _PENDING: "pending",
     "c": "completed",
     "f": "failed",
     "x": "cancelled",
@@ -51,13 +53,15 @@ class SeenIds(BaseModel):
 
     def add(self, task: PendingTask) -> None:
         """Remember an accepted task."""
-        self._seen[_key(task.task_id)] = (_body(task), "p")
+        self._seen[_key(task.task_id)] = (_body(task), _PENDING)
         if len(self._seen) > limits.SEEN_IDS:
-            del self._seen[next(iter(self._seen))]
+            # What has not ended is never forgotten; far fewer may wait than are remembered.
+            ended = next((key for key, (_, letter) in self._seen.items() if letter != _PENDING), None)
+            self._seen.pop(ended or "", None)
 
     def finish(self, task_id: str, status: TaskStatus) -> None:
-        """Remember how a task ended."""
-        body, _ = self._seen.get(_key(task_id), ("", ""))
+        """Remember how a task ended; those that ended last are remembered longest."""
+        body, _ = self._seen.pop(_key(task_id), ("", ""))
         if body:
             self._seen[_key(task_id)] = (body, next(k for k, v in _STATUS_LETTERS.items() if v == status))
 
@@ -99,8 +103,8 @@ class Ledger(BaseModel):
         self._measure(record)
         self.seen.finish(record.task_id, record.status)
         setattr(self.counters, record.status, getattr(self.counters, record.status) + 1)
-        self._shed(self._output_bytes, limits.RECORD_OUTPUT_BYTES, {"output": None})
-        self._shed(self._record_bytes, limits.RECORDS_BYTES, {"labels": {}, "input_preview": "", "usage": None})
+        self._shed(self._output_bytes, limits.RECORD_OUTPUT_BYTES, lambda _: {"output": None})
+        self._shed(self._record_bytes, limits.RECORDS_BYTES, _without_texts)
         while len(self.records) > limits.RECORDS or sum(self._record_bytes.values()) > limits.RECORDS_BYTES:
             oldest = next(iter(self.records))
             del self.records[oldest], self._record_bytes[oldest], self._output_bytes[oldest]
@@ -140,16 +144,22 @@ class Ledger(BaseModel):
         self._output_bytes[record.task_id] = output
         self._record_bytes[record.task_id] = model_bytes(record) - output
 
-    def _shed(self, sizes: dict[str, int], limit: int, blanks: dict[str, Any]) -> None:
+    def _shed(self, sizes: dict[str, int], limit: int, blanks_of: Callable[[TaskRecord], dict[str, Any]]) -> None:
         """Blank fields of the oldest records until the sizes are within `limit`."""
         excess = sum(sizes.values()) - limit
         for task_id in list(self.records) if excess > 0 else []:
             record = self.records[task_id]
+            blanks = blanks_of(record)
             if excess > 0 and any(getattr(record, name) != blank for name, blank in blanks.items()):
                 excess -= sizes[task_id]
                 self.records[task_id] = record.model_copy(update={**blanks, "truncated": True})
                 self._measure(self.records[task_id])
                 excess += sizes[task_id]
+
+
+def _without_texts(record: TaskRecord) -> dict[str, Any]:
+    error = ErrorInfo(type=record.error.type, message="") if record.error else None
+    return {"labels": {}, "input_preview": "", "usage": None, "error": error}
 
 
 def final_record(

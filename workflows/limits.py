@@ -69,6 +69,12 @@ LABELS_BYTES = 1 * KIB
 NAME_CHARS = 255
 """Kinds, task queues, owners, titles. Search attributes over 2 KiB terminate a workflow, ids over 1,000 wedge it."""
 
+READ_BYTES = 4 * KIB
+"""The keys that a context policy names: some hundred; who needs more reads all."""
+
+TOUCHED_KEYS = 2_000
+"""Keys remembered as changed from outside during one task; beyond it every patch of that task conflicts."""
+
 LOG_KEYS_BYTES = 8 * KIB
 """Keys that one log entry names; a patch may touch tens of thousands."""
 

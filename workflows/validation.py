@@ -4,11 +4,14 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from workflows import limits
 from workflows.contract import Request
+from workflows.encoding import preview
 from workflows.errors import ErrorType, SessionError
 from workflows.fields import Id
 
 _SHOWN = 3  # problems named; the rest are counted
+_FIELD_BYTES = 80  # of a field's path, which the sender may have made up
 _ID: TypeAdapter[str] = TypeAdapter(Id)
 _Request = TypeVar("_Request", bound=Request)
 
@@ -26,13 +29,18 @@ def checked_id(value: str) -> str:
     try:
         return _ID.validate_python(value)
     except ValidationError:
-        message = f"{value!r} is no id: letters, digits, dots, underscores and hyphens, 128 at most, no sign first"
+        shown = preview(value, limits.PREVIEW_BYTES)
+        message = f"{shown!r} is no id: letters, digits, dots, underscores and hyphens, 128 at most, no sign first"
         raise SessionError(ErrorType.INVALID_REQUEST, message) from None
 
 
 def explained(error: ValidationError) -> str:
     """The first problems as `field: what is wrong`; the offending values stay out, they are in the preview."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    named = [f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg'].removeprefix('Value error, ')}" for p in problems]
+    named = [f"{_field(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in problems]
     more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     return "; ".join(named[:_SHOWN]) + more
+
+
+def _field(path: tuple[int | str, ...]) -> str:
+    return preview(".".join(map(str, path)) or "body", _FIELD_BYTES)

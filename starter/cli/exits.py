@@ -75,7 +75,8 @@ def command_error(error: Exception) -> CommandError:
         case CommandError():
             return error
         case SessionError():
-            code, message = _code(error.type), str(error)
+            hint = " (`list` shows the sessions, `open` opens one)" if error.type == ErrorType.SESSION_NOT_FOUND else ""
+            code, message = _code(error.type), f"{error}{hint}"
         case NoServerError():
             code, message = ExitCode.NO_SERVER, str(error)
         case NoWorkerError():
