@@ -53,7 +53,10 @@ class Facts:
 
 @dataclass
 class Table:
-    """Rows under a header; not shown when there are none. Piped: tabs between the cells."""
+    """Rows under a header; not shown when there are none.
+
+    On a terminal without the columns that are empty; in a pipe with all of them, and tabs between the cells.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
@@ -86,6 +89,8 @@ def readable(value: Any) -> str:
 def show(*parts: Part) -> None:
     """Print parts on stdout, an empty line between them."""
     shown = [part for part in parts if not isinstance(part, Table) or part.rows]
+    if not shown:
+        note("there are none")
     on_terminal = sys.stdout.isatty()
     console = _console()
     for number, part in enumerate(shown):
@@ -170,10 +175,12 @@ def _draw(console: Console, part: Part) -> None:
             console.print(grid)
         case Table():
             table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-            for column in part.columns:
-                table.add_column(column, overflow="fold")
-            for row in part.rows:
-                table.add_row(*(_coloured(column, _line(cell)) for column, cell in zip(part.columns, row, strict=True)))
+            rows = [[_line(cell) for cell in row] for row in part.rows]
+            filled = [number for number in range(len(part.columns)) if any(row[number] for row in rows)]
+            for number in filled:
+                table.add_column(part.columns[number], overflow="fold")
+            for row in rows:
+                table.add_row(*(_coloured(part.columns[number], row[number]) for number in filled))
             if part.title:
                 console.print(Text(part.title, style="bold"))
             console.print(table)

@@ -1,0 +1,154 @@
+"""The command line as people and scripts meet it: real processes against a real server and worker."""
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from starter.dev_server import DevServer
+from tests.harness import WAIT, Harness
+from workflows.contract import ContextView, Snapshot, TaskRecord
+
+ROOT = Path(__file__).resolve().parents[1]
+BANANA = "What colour is a banana?"
+
+
+@dataclass
+class Ran:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Awaitable[Ran]]
+
+
+async def _run(*words: str, stdin: str = "", **environment: str) -> Ran:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "starter",
+        *words,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), WAIT)
+    return Ran(process.returncode or 0, out.decode(), err.decode())
+
+
+@pytest.fixture
+def run(harness: Harness, server: DevServer) -> Command:
+    """Runs `python -m starter` against the server and the worker of this test."""
+
+    async def command(*words: str, stdin: str = "") -> Ran:
+        return await _run(*words, stdin=stdin, TEMPORAL_ADDRESS=server.address, SESSIONS_TASK_QUEUE=harness.queue)
+
+    return command
+
+
+@pytest.fixture
+def name() -> str:
+    return f"cli-{uuid.uuid4().hex[:12]}"
+
+
+async def test_the_everyday_jobs(run: Command, name: str) -> None:
+    """Start, ask, follow up, queue three, look at them, see what it remembers, close."""
+    assert Ran(0, "A ripe banana is yellow.\n", "") == await run("ask", name, BANANA)
+    assert "You first asked" in (await run("ask", name, "What did I ask first?")).out
+    queued = [(await run("submit", name, f"My dish is {n}", "--task-id", f"q{n}")).out.strip() for n in range(3)]
+    assert ["q0", "q1", "q2"] == queued
+    assert "dish" in (await run("result", name, "q2", "--wait", "30")).out
+    listed = (await run("tasks", name)).out
+    assert queued == [task_id for task_id in queued if task_id in listed]
+    assert "dish" in (await run("context", name)).out
+    assert name in (await run("list")).out
+    assert 0 == (await run("close", name)).code
+    assert "closed" in (await run("show", name)).out
+
+
+async def test_json_is_the_contracts_own_shape(run: Command, name: str) -> None:
+    asked = await run("ask", name, BANANA, "--task-id", "a", "--json")
+    shown = await run("show", name, "--json")
+    context = await run("context", name, "--json")
+    assert "completed" == TaskRecord.model_validate_json(asked.out).status
+    assert 1 == Snapshot.model_validate_json(shown.out).counters.completed
+    assert [BANANA] == [turn.input for turn in ContextView.model_validate_json(context.out).transcript]
+    assert name in {entry["session_id"] for entry in json.loads((await run("list", "--json")).out)}
+
+
+async def test_input_comes_from_argument_file_or_stdin(run: Command, name: str, tmp_path: Path) -> None:
+    (tmp_path / "question.txt").write_text(BANANA)
+    await run("open", name)
+    for number, words in enumerate((["--file", str(tmp_path / "question.txt")], ["-"])):
+        await run("submit", name, *words, "--task-id", f"t{number}", stdin=BANANA)
+        assert "yellow" in (await run("result", name, f"t{number}")).out
+
+
+async def test_what_is_piped_has_no_escape_codes_and_markup_in_a_text_is_literal(run: Command, name: str) -> None:
+    await run("ask", name, "[red]My dish is [bold]soup\x1b[31m[/]")
+    shown = (await run("show", name)).out + (await run("context", name)).out + (await run("tasks", name)).out
+    assert "[red]My dish is [bold]soup" in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["ask", "NAME", "x", "--task-id", "t", "--no-such-option"], 2, "no such option"),
+        (["submit", "NAME", "5", "--json-input", "--kind", "Nope", "--task-id", "f"], 0, "f"),
+        (["show", "never-opened"], 6, "SessionNotFound"),
+        (["result", "NAME", "never-sent"], 6, "UnknownTask"),
+        (["result", "NAME", "slow", "--wait", "0.2"], 8, "has not ended"),
+        (["ask", "NAME", ""], 1, "InvalidRequest"),
+        (["ask", "a/b", "x"], 5, "InvalidRequest"),
+    ],
+    ids=["usage", "accepted", "no-session", "no-task", "waiting", "task-failed", "refused"],
+)
+async def test_errors_are_one_line_with_an_exit_code(
+    run: Command, name: str, words: list[str], code: int, says: str
+) -> None:
+    await run("submit", name, "1", "--json-input", "--kind", "Countdown", "--task-id", "slow")
+    await run("open", name)
+    await run("submit", name, "2", "--json-input", "--kind", "Countdown", "--task-id", "slow")
+    ended = await run(*[name if word == "NAME" else word for word in words])
+    assert code == ended.code
+    assert says.lower() in (ended.out + ended.err).lower()
+    assert len(ended.err.splitlines()) == (0 if code == 0 else 1)
+
+
+async def test_a_closed_session_has_its_own_exit_code(run: Command, name: str) -> None:
+    await run("open", name)
+    await run("close", name)
+    assert 7 == (await run("ask", name, BANANA)).code
+
+
+async def test_no_server_is_one_line_that_says_how_to_start_one() -> None:
+    ended = await _run("show", "demo", TEMPORAL_ADDRESS="127.0.0.1:1")
+    assert (3, "", 1) == (ended.code, ended.out, len(ended.err.splitlines()))
+    assert "make dev" in ended.err
+
+
+async def test_a_conversation_by_lines(run: Command, name: str) -> None:
+    await run("ask", name, BANANA)
+    talked = await run("chat", name, stdin="How big is the sun?\n/show\n/quit\n")
+    assert 0 == talked.code
+    assert "yellow" in talked.out
+    assert "1.39 million km" in talked.out
+
+
+async def test_every_command_has_an_example_in_its_help() -> None:
+    page = await _run("--help")
+    for command in ("ask", "chat", "submit", "result", "show", "tasks", "list", "context", "open", "close"):
+        assert command in page.out
+        assert "Example:" in (await _run(command, "--help")).out
