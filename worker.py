@@ -18,6 +18,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from activities.answer import AnswerActivities
 from activities.child_tasks import terminate_child, watch_child
 from activities.countdown import count_down
+from activities.fork import read_context
 from activities.language_model import LanguageModel
 from activities.models import model_named
 from starter import dev_server
@@ -51,7 +52,14 @@ def build_worker(
         client,
         task_queue=queue,
         workflows=[SessionWorkflow, *kinds, UnknownKindWorkflow],
-        activities=[AnswerActivities(model).answer_question, count_down, watch_child, terminate_child, *activities],
+        activities=[
+            AnswerActivities(model).answer_question,
+            count_down,
+            read_context,
+            terminate_child,
+            watch_child,
+            *activities,
+        ],
         workflow_runner=workflow_runner or SandboxedWorkflowRunner(),
         graceful_shutdown_timeout=SHUTDOWN_GRACE,
         **options,

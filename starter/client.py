@@ -8,21 +8,28 @@ answer = await session.ask("What colour is a banana?")
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowQueryFailedError
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+)
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
+from starter.calls import TRANSIENT, NoWorkerError, SessionCalls
 from starter.connection import connect, task_queue
 from workflows.contract import (
     SESSION_TYPE,
+    CancelRequest,
     CloseRequest,
     Config,
+    ContextPatch,
     ContextPolicy,
     ContextView,
     Snapshot,
@@ -42,24 +49,7 @@ FIRST_LOOK = 0.05
 LONGEST_LOOK = 2.0
 """Seconds between looks at most: fifty waiting callers then cost a session 25 queries a second."""
 
-QUERY_TIMEOUT = timedelta(seconds=10)
-"""One query: a worker that is there answers in milliseconds, one that resumes an evicted session within a second."""
-
-# How a query ends that no worker answers: the server says so, or it or the SDK gives up.
-_NO_ANSWER = {RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
-# What a caller who waits sits out: a worker or a server that restarts cuts calls off in all these ways.
-_TRANSIENT = {
-    RPCStatusCode.UNAVAILABLE,
-    RPCStatusCode.UNKNOWN,
-    RPCStatusCode.INTERNAL,
-    RPCStatusCode.RESOURCE_EXHAUSTED,
-}
 _WAITING: tuple[TaskStatus, ...] = ("pending", "running")
-_Result = TypeVar("_Result")
-
-
-class NoWorkerError(Exception):
-    """The server answers, but no worker does; the message says how to start one."""
 
 
 class SessionListing(BaseModel):
@@ -129,7 +119,7 @@ class Session:
     def __init__(self, temporal: Client, session_id: str) -> None:
         self.id = checked_id(session_id)
         self.temporal = temporal
-        self._handle = temporal.get_workflow_handle(session_id)
+        self._calls = SessionCalls(temporal, self.id)
 
     async def submit(
         self, task_input: Any, *, task_id: str | None = None, context: ContextPolicy | None = None, **options: Any
@@ -141,7 +131,9 @@ class Session:
         """
         task_id = task_id or f"task-{uuid.uuid4().hex[:16]}"
         request = parsed(TaskRequest, {"task_id": task_id, "input": task_input, "context": context, **options})
-        await self._signal("submit", request.model_dump(mode="json", exclude_none=True) | {"input": request.input})
+        await self._calls.signal(
+            "submit", request.model_dump(mode="json", exclude_none=True) | {"input": request.input}
+        )
         return task_id
 
     async def result(self, task_id: str, wait: float | None = None) -> TaskRecord:
@@ -174,28 +166,64 @@ class Session:
 
     async def task(self, task_id: str) -> TaskRecord | None:
         """What the session knows of a task, or None if it never heard of it."""
-        record: TaskRecord | None = await self._query("task", TaskRecord | None, task_id)
+        record: TaskRecord | None = await self._calls.query("task", TaskRecord | None, task_id)
         return record
 
     async def snapshot(self) -> Snapshot:
         """The session at a glance."""
-        snapshot: Snapshot = await self._query("snapshot", Snapshot)
+        snapshot: Snapshot = await self._calls.query("snapshot", Snapshot)
         return snapshot
 
     async def context(self, version: int | None = None) -> ContextView:
         """Values, transcript and log, now or as of a version. Raises SessionError (UnknownVersion)."""
-        view: ContextView = await self._query("context", ContextView, version)
+        view: ContextView = await self._calls.query("context", ContextView, version)
         return view
+
+    async def cancel(self, task_id: str, reason: str | None = None) -> None:
+        """Ask for the end of a waiting or running task; its record shows what became of it."""
+        await self._calls.signal(
+            "cancel_task", parsed(CancelRequest, {"task_id": task_id, "reason": reason}).model_dump()
+        )
+
+    async def pause(self) -> None:
+        """Start no further task until `resume`; the session still takes them."""
+        await self._calls.signal("pause")
+
+    async def resume(self) -> None:
+        """Start tasks again."""
+        await self._calls.signal("resume")
+
+    async def patch_context(self, patch: ContextPatch | Mapping[str, Any], expected_version: int | None = None) -> int:
+        """Change the context from outside and return the version that makes.
+
+        Raises SessionError: ContextConflict at another version than expected, ContextTooLarge, InvalidRequest.
+        """
+        body = patch.model_dump() if isinstance(patch, ContextPatch) else dict(patch)
+        answer = await self._calls.update("patch_context", {"patch": body, "expected_version": expected_version})
+        return int(answer["version"])
+
+    async def rollback(self, version: int) -> int:
+        """Bring back values and transcript as of a version, and return the new version that makes.
+
+        Raises SessionError (UnknownVersion).
+        """
+        return int((await self._calls.update("rollback_context", {"version": version}))["version"])
+
+    async def configure(self, **settings: Any) -> Config:
+        """Change settings, named as in Config, and return them all. Raises SessionError (InvalidRequest)."""
+        return Config.model_validate(await self._calls.update("configure", settings))
 
     async def close(self, mode: CloseMode = "drain", reason: str | None = None) -> None:
         """Ask the session to end; `finished` waits for it. Raises SessionError (SessionClosed) if it has ended."""
-        await self._signal("close", parsed(CloseRequest, {"mode": mode, "reason": reason}).model_dump(mode="json"))
+        await self._calls.signal(
+            "close", parsed(CloseRequest, {"mode": mode, "reason": reason}).model_dump(mode="json")
+        )
 
     async def finished(self, wait: float | None = None) -> Snapshot:
         """Wait until the session has ended, `wait` seconds at most, and return its final snapshot; TimeoutError."""
         handle = self.temporal.get_workflow_handle(self.id, result_type=Snapshot)
         async with asyncio.timeout(wait):
-            return await self._calling(handle.result())
+            return await self._calls.calling(handle.result())
 
     async def _patiently(self, task_id: str) -> TaskRecord:
         """The record of a task, however long the worker or the server is away."""
@@ -205,7 +233,7 @@ class Session:
             except NoWorkerError:
                 pass
             except RPCError as error:
-                if error.status not in _TRANSIENT:
+                if error.status not in TRANSIENT:
                     raise
             else:
                 if record is None:
@@ -225,33 +253,3 @@ class Session:
         with contextlib.suppress(WorkflowFailureError, RPCError):  # beyond the namespace's retention
             return record.model_copy(update={"output": (await child.result()).output})
         return record
-
-    async def _signal(self, name: str, body: Mapping[str, Any]) -> None:
-        await self._calling(self._handle.signal(name, body))
-
-    async def _query(self, name: str, answer: Any, *args: Any) -> Any:
-        query = self._handle.query(name, args=args, result_type=answer, rpc_timeout=QUERY_TIMEOUT)
-        return await self._calling(query)
-
-    async def _calling(self, call: Awaitable[_Result]) -> _Result:
-        """Await a call to the server and turn its errors into ours."""
-        try:
-            return await call
-        except WorkflowQueryFailedError as error:
-            name, _, message = str(error).partition(": ")
-            raise SessionError(name, message) from None
-        except RPCError as error:
-            if error.status == RPCStatusCode.NOT_FOUND:
-                raise await self._why_not_found() from None
-            if error.status in _NO_ANSWER:
-                raise NoWorkerError(
-                    f"no worker answers for session {self.id!r}; `python worker.py` starts one"
-                ) from None
-            raise
-
-    async def _why_not_found(self) -> SessionError:
-        try:
-            await self._handle.describe()
-        except RPCError:
-            return SessionError(ErrorType.SESSION_NOT_FOUND, f"there is no session {self.id!r}")
-        return SessionError(ErrorType.SESSION_CLOSED, f"session {self.id!r} was closed")

@@ -1,5 +1,8 @@
 """Kinds that misbehave in the ways a task can, and one that shows what it was given."""
 
+import asyncio
+import contextlib
+
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
@@ -66,4 +69,34 @@ class RepeatWorkflow:
         return TaskOutput(output="x" * task.input)
 
 
-TEST_KINDS = [RaiseWorkflow, HangWorkflow, RememberWorkflow, ShowWorkflow, RepeatWorkflow, ReturnWorkflow]
+@workflow.defn(name="Stubborn", failure_exception_types=[Exception])
+class StubbornWorkflow:
+    """Does not end, even when asked to."""
+
+    @workflow.run
+    async def run(self, _task: TaskInput) -> TaskOutput:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await workflow.wait_condition(lambda: False)
+
+
+@workflow.defn(name="Slow", failure_exception_types=[Exception])
+class SlowWorkflow:
+    """Leaves a patch after the seconds its input names."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        await workflow.sleep(task.input["seconds"])
+        return TaskOutput(output="remembered", patch=ContextPatch(set=task.input["set"]))
+
+
+TEST_KINDS = [
+    HangWorkflow,
+    RaiseWorkflow,
+    RememberWorkflow,
+    RepeatWorkflow,
+    ReturnWorkflow,
+    ShowWorkflow,
+    SlowWorkflow,
+    StubbornWorkflow,
+]

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from starter.client import NoWorkerError, SessionClient
+from starter.calls import NoWorkerError
+from starter.client import SessionClient
 from starter.connection import NoServerError
 from tests.harness import WAIT, Harness, ask, run_task
 from workflows.contract import Config, ContextPolicy
@@ -98,9 +99,9 @@ async def test_waiting_ends_after_the_time_given_and_the_task_goes_on(harness: H
 
 async def test_sessions_are_listed_newest_first(harness: Harness) -> None:
     opened = [(await harness.open()).id for _ in range(3)]
-    async with asyncio.timeout(WAIT):  # the server's list is written a moment after the start
-        while opened[::-1] != [found.session_id async for found in harness.client.list(limit=3)]:
-            await asyncio.sleep(0.1)
+    async with asyncio.timeout(WAIT):
+        while opened[::-1] != [s.session_id async for s in harness.client.list(limit=3)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)  # the server writes its list a moment after the start
 
 
 async def test_without_a_worker_the_client_says_so_and_a_waiting_caller_waits(harness: Harness) -> None:

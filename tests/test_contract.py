@@ -12,6 +12,7 @@ from workflows.contract import (
     CancelRequest,
     CloseRequest,
     Config,
+    ConfigureRequest,
     ContextPatch,
     ContextPolicy,
     ForkSource,
@@ -33,6 +34,7 @@ ERROR = {"type": "KeyError", "message": "'tea'"}
 EMPTY: dict[str, Any] = {"config": {}, "running": None, "pending": [], "recent": [], "counters": {}, "rejected": []}
 MINIMAL: dict[type[BaseModel], dict[str, Any]] = {
     Config: {},
+    ConfigureRequest: {},
     ContextPolicy: {},
     TaskRequest: TASK,
     CancelRequest: {"task_id": "a"},
@@ -64,6 +66,8 @@ MINIMAL: dict[type[BaseModel], dict[str, Any]] = {
 NAMES: dict[type[BaseModel], str] = {
     Config: "owner title labels default_kind task_timeout cancel_grace max_pending idle_timeout on_failure read "
     "transcript",
+    ConfigureRequest: "owner title labels default_kind task_timeout cancel_grace max_pending idle_timeout "
+    "on_failure read transcript request_id",
     ContextPolicy: "read transcript write",
     TaskRequest: "task_id input kind context on_busy not_before expires_at timeout task_queue labels",
     CancelRequest: "task_id reason",

@@ -72,6 +72,15 @@ class SessionContext(BaseModel):
         new.values, new._value_bytes, _ = new._applied(ContextPatch(set=values), ErrorType.INVALID_REQUEST)
         return new
 
+    def take(self, view: ContextView) -> None:
+        """Begin with another session's context: its values under our own, its transcript, its version number."""
+        values = view.values | self.values
+        self.values, self._value_bytes, _ = SessionContext()._applied(  # noqa: SLF001 (an empty one of our own kind)
+            ContextPatch(set=values), ErrorType.INVALID_REQUEST
+        )
+        self.version = view.version
+        self._fill_window(view.transcript)
+
     def inject(self, task: PendingTask) -> InjectedContext:
         """What `task` sees, as of now. From here on changes from outside are watched for conflicts with its patch."""
         self.touched = set()

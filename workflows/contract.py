@@ -49,6 +49,12 @@ class Config(Request):
     transcript: f.Turns = 20
 
 
+class ConfigureRequest(Config):
+    """The settings to change; what is not named stays."""
+
+    request_id: f.Name | None = None
+
+
 class ContextPolicy(Request):
     """What of the session's context a task sees, and whether it may change it. Null takes the session's default."""
 
@@ -57,8 +63,7 @@ class ContextPolicy(Request):
     write: bool | None = None
 
 
-ISOLATED = ContextPolicy(read="none", transcript=0, write=False)
-"""A task that sees nothing of the session and leaves nothing in it."""
+ISOLATED = ContextPolicy(read="none", transcript=0, write=False)  # sees nothing, leaves nothing
 
 
 class TaskRequest(Request):
@@ -98,10 +103,8 @@ class CloseRequest(Request):
     reason: f.Reason | None = None
 
 
-class ContextPatch(BaseModel):
+class ContextPatch(Request):
     """A change of context values, applied in the order unset, set, append."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     set: f.Values = Field(default_factory=dict)
     unset: f.Keys = Field(default_factory=list)
@@ -201,10 +204,7 @@ class ContextVersions(Carried):
 
 
 class TaskRecord(Carried):
-    """What is known of one task. `position` counts the tasks ahead while it waits (0 = next).
-
-    Of a task too old for the session's records only id and status are left: `truncated`, `submitted_at` null.
-    """
+    """What is known of one task: `position` counts those ahead (0 = next); too old a one keeps only id and status."""
 
     task_id: str
     kind: str

@@ -1,43 +1,37 @@
-"""A session's whole durable state and every decision about it. Pure: no clock, no Temporal, tested in milliseconds.
+"""A session's whole durable state and every decision about it; what continue-as-new carries. Pure."""
 
-The workflow asks what to do next and reports what happened; continue-as-new carries this one model.
-"""
-
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from workflows import limits
+from workflows.answered import AnsweredRequests
 from workflows.context import SessionContext
 from workflows.contract import (
+    CancelRequest,
     CloseRequest,
     Config,
+    ConfigureRequest,
     ContextPatch,
     ContextVersions,
+    ForkSource,
+    PatchRequest,
+    RollbackRequest,
     Snapshot,
     TaskInput,
     TaskOutput,
     TaskRecord,
     TaskRequest,
 )
-from workflows.encoding import json_bytes
 from workflows.errors import ErrorType, SessionError
 from workflows.fields import SessionStatus, TaskStatus, Timestamp
-from workflows.ledger import Ledger, final_record, rejected_entry
+from workflows.ledger import Ledger, RunningTask, final_record, rejected_entry
 from workflows.pending import PendingList, PendingTask
+from workflows.validation import check_output
 
 _CLOSE_ORDER = ("drain", "discard", "now")
-
-
-class RunningTask(BaseModel):
-    """The one task under way. `version`: of the context it saw. `cancel_reason`: set once it was asked to end."""
-
-    task: PendingTask
-    started_at: Timestamp
-    version: int
-    run_id: str | None = None
-    cancel_reason: str | None = None
 
 
 class SessionState(BaseModel):
@@ -52,6 +46,9 @@ class SessionState(BaseModel):
     running: RunningTask | None = None
     closing: CloseRequest | None = None
     paused: bool = False
+    fork_of: ForkSource | None = None
+    active_at: Timestamp | None = None
+    answered: AnsweredRequests = Field(default_factory=AnsweredRequests)
 
     # --- what callers ask -------------------------------------------------------------------------------------------
 
@@ -62,7 +59,13 @@ class SessionState(BaseModel):
         """
         task = self.check_submit(request, now)
         if self.ledger.seen.status(task.task_id) is None:
-            self._admit(task, now)
+            if task.on_busy == "replace_pending":
+                self._drop_pending(f"replaced by {task.task_id}", now)
+            self.pending.add(task, front=task.on_busy == "interrupt")
+            self.ledger.accept(task)
+            self.active_at = now
+            if task.on_busy == "interrupt":
+                self.cancel_running(f"interrupted by {task.task_id}")
         return self._known(task.task_id, now)
 
     def check_submit(self, request: TaskRequest, now: datetime) -> PendingTask:
@@ -83,6 +86,43 @@ class SessionState(BaseModel):
             )
         return task
 
+    def cancel(self, request: CancelRequest, now: datetime) -> None:
+        """End a waiting task, or note that the running one is to end. Raises SessionError (UnknownTask)."""
+        waiting = self.pending.get(request.task_id)
+        reason = request.reason or "cancelled on request"
+        if waiting:
+            self._end_waiting(waiting, "cancelled", SessionError(ErrorType.TASK_CANCELLED, reason), now)
+        elif self.running and self.running.task.task_id == request.task_id:
+            self.cancel_running(reason)
+        else:
+            raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {request.task_id} waits or runs")
+
+    def configure(self, request: ConfigureRequest, now: datetime) -> Config:
+        """Change the settings that `request` names; tasks accepted before keep what they were accepted with."""
+        named = request.model_fields_set - {"request_id"}
+        self.config = self.config.model_copy(update={name: getattr(request, name) for name in named})
+        self.active_at = now
+        return self.config
+
+    def patch_context(self, request: PatchRequest, now: datetime) -> int:
+        """Change the context from outside; the version it is at then. Raises what `SessionContext.patch` raises."""
+        change = partial(self.context.patch, request.patch, request.expected_version, now)
+        return self.answered.once(request.request_id, change)
+
+    def rollback_context(self, request: RollbackRequest, now: datetime) -> int:
+        """Bring back an old version as a new one; its number. Raises SessionError (UnknownVersion)."""
+        return self.answered.once(request.request_id, lambda: self.context.rollback(request.version, now))
+
+    def check_patch(self, request: PatchRequest) -> None:
+        """Raise what `patch_context` would raise, changing nothing."""
+        if request.request_id not in self.answered:
+            self.context.check(request.patch, request.expected_version)
+
+    def check_rollback(self, request: RollbackRequest) -> None:
+        """Raise what `rollback_context` would raise, changing nothing."""
+        if request.request_id not in self.answered:
+            self.context.as_of(request.version)
+
     def close(self, request: CloseRequest, now: datetime) -> None:
         """End the session as `request` says; a close may be escalated, never weakened."""
         if self.closing and _CLOSE_ORDER.index(request.mode) <= _CLOSE_ORDER.index(self.closing.mode):
@@ -100,8 +140,16 @@ class SessionState(BaseModel):
 
     # --- what the run does ------------------------------------------------------------------------------------------
 
-    def expire(self, now: datetime) -> None:
-        """End what has waited beyond its `expires_at`."""
+    def next_change(self, now: datetime) -> datetime | None:
+        """When the passing of time alone will next change something."""
+        times = [time for time in (self.pending.next_change(now), self._idle_until()) if time is not None]
+        return min(times, default=None)
+
+    def pass_time(self, now: datetime) -> None:
+        """End what has waited beyond its `expires_at`; close a session that has been idle for its `idle_timeout`."""
+        idle_until = self._idle_until()
+        if idle_until is not None and idle_until <= now:
+            self.close(CloseRequest(reason="idle for its idle_timeout"), now)
         for task in self.pending.expired(now):
             error = SessionError(ErrorType.TASK_EXPIRED, f"still waiting at {task.expires_at}")
             self._end_waiting(task, "expired", error, now)
@@ -123,20 +171,15 @@ class SessionState(BaseModel):
     def complete(self, output: TaskOutput, now: datetime) -> None:
         """End the running task with its result; what the contract forbids of a result ends it as failed."""
         running = self._running()
+        known: dict[str, Any] = {}
         try:
-            _check_output(output)
+            check_output(output)
+            known = {"output": output.output, "usage": output.usage}
+            after = None if running.cancel_reason is not None else self._absorb(running.task, output, now)
         except SessionError as error:
-            self.end("failed", error, now)
-            return
-        if running.cancel_reason is not None:
-            self.end("cancelled", None, now, output=output.output, usage=output.usage)
-            return
-        try:
-            after = self._absorb(running.task, output, now)
-        except SessionError as error:
-            self.end("failed", error, now, output=output.output, usage=output.usage)
-            return
-        self.end("completed", None, now, output=output.output, usage=output.usage, after=after)
+            self.end("failed", error, now, **known)
+        else:
+            self.end("completed", None, now, after=after, **known)
 
     def end(
         self,
@@ -167,6 +210,7 @@ class SessionState(BaseModel):
             )
         )
         self.running = None
+        self.active_at = now
 
     def cancel_running(self, reason: str) -> None:
         """Note that the running task is to end; the run carries it out."""
@@ -184,7 +228,7 @@ class SessionState(BaseModel):
     def status(self) -> SessionStatus:
         """The first that applies."""
         if self.closing:
-            return "draining"
+            return "closed" if self.over else "draining"
         if self.paused:
             return "paused"
         return "running" if self.running else "idle"
@@ -192,7 +236,7 @@ class SessionState(BaseModel):
     def record(self, task_id: str, now: datetime) -> TaskRecord | None:
         """What is known of a task, or null if it was never heard of."""
         if self.running and self.running.task.task_id == task_id:
-            return self._running_record(self.running)
+            return self.running.record()
         waiting = self.pending.get(task_id)
         if waiting:
             return TaskRecord(
@@ -206,14 +250,14 @@ class SessionState(BaseModel):
             )
         return self.ledger.record(task_id)
 
-    def snapshot(self, status: SessionStatus | None = None) -> Snapshot:
-        """The session at a glance, under its present status or the one given."""
+    def snapshot(self) -> Snapshot:
+        """The session at a glance."""
         return Snapshot(
             session_id=self.session_id,
-            status=status or self.status,
+            status=self.status,
             config=self.config,
             started_at=self.started_at,
-            running=self._running_record(self.running) if self.running else None,
+            running=self.running.record() if self.running else None,
             pending=[task.entry() for task in self.pending.tasks],
             recent=[record.model_copy(update={"output": None}) for record in self.ledger.records.values()],
             context_version=self.context.version,
@@ -221,15 +265,11 @@ class SessionState(BaseModel):
             rejected=self.ledger.rejected,
         )
 
-    # --- steps of the above -----------------------------------------------------------------------------------------
-
-    def _admit(self, task: PendingTask, now: datetime) -> None:
-        if task.on_busy == "replace_pending":
-            self._drop_pending(f"replaced by {task.task_id}", now)
-        self.pending.add(task, front=task.on_busy == "interrupt")
-        self.ledger.accept(task)
-        if task.on_busy == "interrupt":
-            self.cancel_running(f"interrupted by {task.task_id}")
+    def _idle_until(self) -> datetime | None:
+        idle = not (self.closing or self.running or self.pending.tasks)
+        if not idle or self.config.idle_timeout is None:
+            return None
+        return (self.active_at or self.started_at) + timedelta(seconds=self.config.idle_timeout)
 
     def _known(self, task_id: str, now: datetime) -> TaskRecord:
         record = self.record(task_id, now)
@@ -241,19 +281,6 @@ class SessionState(BaseModel):
         if self.running is None:
             raise SessionError(ErrorType.UNKNOWN_TASK, "no task is running")
         return self.running
-
-    def _running_record(self, running: RunningTask) -> TaskRecord:
-        return TaskRecord(
-            task_id=running.task.task_id,
-            kind=running.task.kind,
-            status="running",
-            labels=running.task.labels,
-            submitted_at=running.task.submitted_at,
-            started_at=running.started_at,
-            input_preview=running.task.input_preview,
-            context_version=ContextVersions(before=running.version),
-            run_id=running.run_id,
-        )
 
     def _absorb(self, task: PendingTask, output: TaskOutput, now: datetime) -> int:
         """Bring a successful result into the context and return the version it leaves."""
@@ -270,14 +297,3 @@ class SessionState(BaseModel):
     def _end_waiting(self, task: PendingTask, status: TaskStatus, error: SessionError, now: datetime) -> None:
         self.pending.remove(task)
         self.ledger.finish(final_record(task, status, now, error))
-
-
-def _check_output(output: TaskOutput) -> None:
-    try:
-        size, usage = json_bytes(output.output), json_bytes(output.usage)
-    except ValueError as error:
-        raise SessionError(ErrorType.INVALID_OUTPUT, f"output is {error}") from None
-    if size > limits.OUTPUT_BYTES:
-        raise SessionError(ErrorType.OUTPUT_TOO_LARGE, f"output weighs {size} bytes, over {limits.OUTPUT_BYTES}")
-    if usage > limits.USAGE_BYTES:
-        raise SessionError(ErrorType.INVALID_OUTPUT, f"usage weighs {usage} bytes, over {limits.USAGE_BYTES}")

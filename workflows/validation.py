@@ -1,12 +1,12 @@
-"""Checking what callers send, and saying in one line what is wrong with it. Pure."""
+"""Checking what callers and kinds send, and saying in one line what is wrong with it. Pure."""
 
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from workflows import limits
-from workflows.contract import Request
-from workflows.encoding import preview
+from workflows.contract import Request, TaskOutput
+from workflows.encoding import json_bytes, preview
 from workflows.errors import ErrorType, SessionError
 from workflows.fields import Id
 
@@ -44,3 +44,15 @@ def explained(error: ValidationError) -> str:
 
 def _field(path: tuple[int | str, ...]) -> str:
     return preview(".".join(map(str, path)) or "body", _FIELD_BYTES)
+
+
+def check_output(output: TaskOutput) -> None:
+    """Raise what the contract forbids of a result: SessionError (InvalidOutput, OutputTooLarge)."""
+    try:
+        size, usage = json_bytes(output.output), json_bytes(output.usage)
+    except ValueError as error:
+        raise SessionError(ErrorType.INVALID_OUTPUT, f"output is {error}") from None
+    if size > limits.OUTPUT_BYTES:
+        raise SessionError(ErrorType.OUTPUT_TOO_LARGE, f"output weighs {size} bytes, over {limits.OUTPUT_BYTES}")
+    if usage > limits.USAGE_BYTES:
+        raise SessionError(ErrorType.INVALID_OUTPUT, f"usage weighs {usage} bytes, over {limits.USAGE_BYTES}")

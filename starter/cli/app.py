@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.markup import escape
@@ -21,6 +21,7 @@ TASKS, SESSIONS = "Tasks", "Sessions"
 """The panels of the help page."""
 
 _Parameters = ParamSpec("_Parameters")
+_Answer = TypeVar("_Answer")
 
 app = typer.Typer(
     add_completion=False,  # typer's own scripts do not work for a program of three words
@@ -92,9 +93,19 @@ async def connected() -> "SessionClient":
 @contextlib.contextmanager
 def sent(what: str) -> Iterator[None]:
     """Around a look at what a message did: where no worker answers, `what` says that nothing is lost."""
-    from starter.client import NoWorkerError  # noqa: PLC0415 (imports temporalio)
+    from starter.calls import NoWorkerError  # noqa: PLC0415 (imports temporalio)
 
     try:
-        yield
+        with output.waiting(what):
+            yield
     except NoWorkerError as error:
         raise CommandError(ExitCode.NO_WORKER, f"{what}, but {error}") from None
+    except asyncio.CancelledError:
+        output.note(what)
+        raise
+
+
+async def answer(query: Awaitable[_Answer]) -> _Answer:
+    """What a session answers to a query; takes seconds only where no worker is there."""
+    with output.waiting("waiting for the session's worker"):
+        return await query

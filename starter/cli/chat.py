@@ -33,9 +33,13 @@ async def chat(session: a.SessionId) -> None:
     /show tells how the session stands, /quit leaves; what was asked goes on without you.
     """
     terminal = Terminal()
-    here = await (await connected()).open(session)
-    with terminal.opened():
-        await Conversation(here, terminal).run()
+    conversation = Conversation(await (await connected()).open(session), terminal)
+    try:
+        with terminal.opened():
+            await conversation.run()
+    finally:
+        if conversation.waiting:
+            output.note(f"{conversation.waiting} unanswered; `{PROGRAM} chat {session}` shows what came of it")
 
 
 @dataclass
@@ -49,24 +53,20 @@ class Asked:
 
 
 class Conversation:
-    """One person in a session."""
+    """One person in a session. `waiting`: questions without an answer yet."""
 
     def __init__(self, session: "Session", terminal: Terminal) -> None:
         self._session = session
         self._terminal = terminal
         self._unanswered: asyncio.Queue[Asked] = asyncio.Queue()
-        self._waiting = 0
+        self.waiting = 0
         self._commands = {"/show": self._show}
 
     async def run(self) -> None:
         """Talk until the person leaves, or stdin ends and everything asked is answered."""
         await self._enter()
         both = {asyncio.create_task(self._listen()), asyncio.create_task(self._print_answers())}
-        try:
-            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if self._waiting:
-                output.note(f"{self._waiting} unanswered; `{PROGRAM} chat {self._session.id}` shows what came of it")
+        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
 
@@ -80,10 +80,12 @@ class Conversation:
         if turns:
             self._terminal.show(*turns[-LAST_TURNS:])
         output.note(f"{self._session.id} is {snapshot.status}; /show tells how it stands, /quit leaves")
-        if snapshot.running:
+        shown = {turn.task_id for turn in context.transcript}  # what ended since the snapshot
+        if snapshot.running and snapshot.running.task_id not in shown:
             self._expect(snapshot.running.task_id, snapshot.running.input_preview, in_view=False)
         for task in snapshot.pending:
-            if not task.not_before:  # a delayed one would hold up the answers to what is asked now
+            # A delayed one would hold up the answers to what is asked now.
+            if not task.not_before and task.task_id not in shown:
                 self._expect(task.task_id, task.input_preview, in_view=False)
 
     async def _listen(self) -> None:
@@ -117,9 +119,9 @@ class Conversation:
             output.note("still at it; ask on, the answer comes when it is there")
 
     def _expect(self, task_id: str, question: str, *, in_view: bool) -> Asked:
-        asked = Asked(task_id, question, in_view and not self._waiting)
+        asked = Asked(task_id, question, in_view and not self.waiting)
         self._unanswered.put_nowait(asked)
-        self._waiting += 1
+        self.waiting += 1
         return asked
 
     async def _print_answers(self) -> None:
@@ -131,7 +133,7 @@ class Conversation:
                 self._terminal.show(output.Exchange(question, output.readable(record.output)))
             else:
                 self._terminal.show(output.Exchange(question, not_completed(record).message, failed=True))
-            self._waiting -= 1
+            self.waiting -= 1
             asked.answered.set()
             self._unanswered.task_done()
 

@@ -67,7 +67,7 @@ def command_error(error: Exception) -> CommandError:
     from temporalio.client import WorkflowFailureError  # noqa: PLC0415 (takes 0.2 s; usage errors do without)
     from temporalio.service import RPCError, RPCStatusCode  # noqa: PLC0415 (the same)
 
-    from starter.client import NoWorkerError  # noqa: PLC0415 (the same)
+    from starter.calls import NoWorkerError  # noqa: PLC0415 (the same)
     from starter.connection import NoServerError  # noqa: PLC0415 (the same)
 
     code, message = ExitCode.BUG, f"unexpected {type(error).__name__}: {error}"

@@ -7,7 +7,7 @@ import typer
 
 from starter.cli import arguments as a
 from starter.cli import output, views
-from starter.cli.app import SESSIONS, connected, sent, verb
+from starter.cli.app import SESSIONS, answer, connected, sent, verb
 from workflows.contract import Snapshot
 from workflows.fields import CloseMode
 
@@ -71,7 +71,8 @@ async def show(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
 
     What runs, what waits, what came last, what was refused.
     """
-    _print(await (await connected()).get(session).snapshot(), as_json=as_json)
+    here = (await connected()).get(session)
+    _print(await answer(here.snapshot()), as_json=as_json)
 
 
 @verb("list --limit 20", SESSIONS)
@@ -99,7 +100,8 @@ async def context(
 
     Values, earlier turns, and which task changed what.
     """
-    view = await (await connected()).get(session).context(version)
+    here = (await connected()).get(session)
+    view = await answer(here.context(version))
     if as_json:
         output.show_json(view)
     else:

@@ -8,7 +8,7 @@ import typer
 
 from starter.cli import arguments as a
 from starter.cli import output, views
-from starter.cli.app import PROGRAM, TASKS, connected, sent, verb
+from starter.cli.app import PROGRAM, TASKS, answer, connected, sent, verb
 from starter.cli.exits import CommandError, ExitCode, not_completed
 from workflows.contract import RejectedEntry, TaskRecord
 from workflows.errors import ErrorType, SessionError
@@ -44,7 +44,7 @@ async def submit(
     session: a.SessionId,
     text: Annotated[
         str | None,
-        typer.Argument(metavar="[INPUT]", help="The task's input; stdin when left out, or `-`.", show_default=False),
+        typer.Argument(metavar="INPUT", help="The task's input; stdin when left out, or `-`.", show_default=False),
     ] = None,
     *,
     file: Annotated[
@@ -105,7 +105,8 @@ async def result(session: a.SessionId, task: a.TaskId, *, wait: a.Wait = None, a
 @verb("task demo task-0123456789abcdef", TASKS)
 async def task(session: a.SessionId, task: a.TaskId, *, as_json: a.AsJson = False) -> None:
     """Show all that is known of a task as it stands."""
-    record = await _known((await connected()).get(session), task)
+    here = (await connected()).get(session)
+    record = await answer(_known(here, task))
     if as_json:
         output.show_json(record)
     else:
@@ -118,7 +119,8 @@ async def tasks(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
 
     First the latest finished ones, then the running one, then those that wait.
     """
-    snapshot = await (await connected()).get(session).snapshot()
+    here = (await connected()).get(session)
+    snapshot = await answer(here.snapshot())
     if as_json:
         output.show_json({"running": snapshot.running, "pending": snapshot.pending, "recent": snapshot.recent})
     else:
@@ -134,7 +136,7 @@ async def _submitted(session: "Session", body: Any, task_id: str | None, options
         task_id = await session.submit(body, **options)
         with sent(f"task {task_id} is sent"):
             return await _known(session, task_id)
-    earlier = await _conflict(session, task_id)
+    earlier = await answer(_conflict(session, task_id))
     await session.submit(body, task_id=task_id, **options)
     with sent(f"task {task_id} is sent"):
         conflict = await _conflict(session, task_id)

@@ -47,6 +47,8 @@ class Terminal:
         self._wanted.release()
         line = await self._lines.get()
         self._typing = False
+        if line is None and self.interactive:
+            sys.stdout.write("\n")
         return line
 
     def show(self, *parts: output.Part) -> None:

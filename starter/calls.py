@@ -1,0 +1,98 @@
+"""Signals, queries and updates of one session, with the server's errors turned into named ones."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio.client import Client, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflows.errors import ErrorType, SessionError
+
+_Result = TypeVar("_Result")
+
+UPDATE_ATTEMPTS, UPDATE_PAUSE = 10, 0.5
+"""An update that races a hand-over fails at the caller; the next run takes it within a second or two."""
+
+QUERY_TIMEOUT = timedelta(seconds=10)
+"""One query: a worker that is there answers in milliseconds, one that resumes an evicted session within a second."""
+
+# How a query ends that no worker answers: the server says so, or it or the SDK gives up.
+_NO_ANSWER = {RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
+TRANSIENT = {
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.UNKNOWN,
+    RPCStatusCode.INTERNAL,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+}
+"""What a caller who waits sits out: a worker or a server that restarts cuts calls off in all these ways."""
+
+
+class NoWorkerError(Exception):
+    """The server answers, but no worker does; the message says how to start one."""
+
+
+class _HandedOver(Exception):  # noqa: N818 (a state, not a fault)
+    """An update was accepted by a run that continued as new before it answered."""
+
+
+class SessionCalls:
+    """Every method raises SessionError (SessionNotFound, SessionClosed) where no session is to be had."""
+
+    def __init__(self, temporal: Client, session_id: str) -> None:
+        self._id = session_id
+        self._handle = temporal.get_workflow_handle(session_id)
+
+    async def signal(self, name: str, *body: Mapping[str, Any]) -> None:
+        """Send a signal; the server has it when this returns."""
+        await self.calling(self._handle.signal(name, args=body))
+
+    async def update(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Send an update until it is answered; its `request_id` makes a repetition take effect once."""
+        request = {**body, "request_id": uuid.uuid4().hex}
+        for attempt in range(UPDATE_ATTEMPTS):
+            try:
+                answer: dict[str, Any] = await self.calling(self._handle.execute_update(name, request))
+            except (RPCError, NoWorkerError, _HandedOver):
+                if attempt + 1 == UPDATE_ATTEMPTS:
+                    raise
+                await asyncio.sleep(UPDATE_PAUSE)
+            else:
+                return answer
+        raise AssertionError
+
+    async def query(self, name: str, answer: Any, *args: Any) -> Any:
+        """Ask the session; `answer` is the type of what it says."""
+        query = self._handle.query(name, args=args, result_type=answer, rpc_timeout=QUERY_TIMEOUT)
+        return await self.calling(query)
+
+    async def calling(self, call: Awaitable[_Result]) -> _Result:
+        """Await a call to the server and turn its errors into ours."""
+        try:
+            return await call
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            if isinstance(cause, ApplicationError) and cause.type != "AcceptedUpdateCompletedWorkflow":
+                raise SessionError(cause.type or ErrorType.INVALID_REQUEST, cause.message) from None
+            raise _HandedOver(str(cause)) from None
+        except WorkflowQueryFailedError as error:
+            name, _, message = str(error).partition(": ")
+            raise SessionError(name, message) from None
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                raise await self._why_not_found() from None
+            if error.status in _NO_ANSWER:
+                raise NoWorkerError(
+                    f"no worker answers for session {self._id!r}; `python worker.py` starts one"
+                ) from None
+            raise
+
+    async def _why_not_found(self) -> SessionError:
+        try:
+            await self._handle.describe()
+        except RPCError:
+            return SessionError(ErrorType.SESSION_NOT_FOUND, f"there is no session {self._id!r}")
+        return SessionError(ErrorType.SESSION_CLOSED, f"session {self._id!r} was closed")
