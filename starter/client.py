@@ -13,6 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
@@ -168,6 +171,20 @@ class Session:
         """What the session knows of a task, or None if it never heard of it."""
         record: TaskRecord | None = await self._calls.query("task", TaskRecord | None, task_id)
         return record
+
+    async def unserved_queue(self, task_id: str) -> str | None:
+        """The task queue of a started task, if no worker has polled it of late; else None."""
+        try:
+            child = await self.temporal.get_workflow_handle(task_workflow_id(self.id, task_id)).describe()
+        except RPCError:
+            return None
+        request = DescribeTaskQueueRequest(
+            namespace=self.temporal.namespace,
+            task_queue=TaskQueue(name=child.task_queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+        found = await self.temporal.workflow_service.describe_task_queue(request)
+        return None if found.pollers else child.task_queue
 
     async def snapshot(self) -> Snapshot:
         """The session at a glance."""

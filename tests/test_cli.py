@@ -77,6 +77,22 @@ async def test_the_everyday_jobs(run: Command, name: str) -> None:
     assert "closed" in (await run("show", name)).out
 
 
+async def test_steering_a_session(run: Command, name: str) -> None:
+    await run("open", name)
+    await run("submit", name, "20", "--json-input", "--kind", "Countdown", "--task-id", "long")
+    await run("submit", name, BANANA, "--task-id", "waiting")
+    assert "waiting is cancelled\n" == (await run("cancel", name, "waiting")).out
+    stopped = await run("stop", name)
+    assert ("long is asked to end\n", "") == (stopped.out, stopped.err)
+    assert "cancelled" in (await run("result", name, "long")).err
+    assert 6 == (await run("stop", name)).code
+    assert {"version": 1} == json.loads((await run("patch", name, "--value", "n=1", "--json")).out)
+    assert {"version": 2} == json.loads((await run("rollback", name, "0", "--json")).out)
+    assert 5 == (await run("patch", name, "--value", "n=1", "--expected-version", "0")).code
+    assert "pause" == json.loads((await run("configure", name, "on_failure=pause")).out)["on_failure"]
+    assert [0, 0] == [(await run(command, name)).code for command in ("pause", "resume")]
+
+
 async def test_json_is_the_contracts_own_shape(run: Command, name: str) -> None:
     asked = await run("ask", name, BANANA, "--task-id", "a", "--json")
     shown = await run("show", name, "--json")

@@ -62,6 +62,17 @@ def pairs(texts: list[str] | None) -> dict[str, str]:
     return found
 
 
+def values(texts: list[str] | None) -> dict[str, Any]:
+    """`KEY=VALUE` texts as values: JSON where it is JSON, else the text itself."""
+    found: dict[str, Any] = {}
+    for key, text in pairs(texts).items():
+        try:
+            found[key] = json.loads(text)
+        except ValueError:
+            found[key] = text
+    return found
+
+
 def moment(text: str | None) -> str | datetime | None:
     """A time: RFC 3339 as it is, `+90s`, `+5m`, `+2h`, `+1d` from now."""
     match = _RELATIVE.fullmatch(text or "")

@@ -30,7 +30,7 @@ async def chat(session: a.SessionId) -> None:
     """Hold a conversation.
 
     Opens the session if there is none of that name yet, shows the last turns, then reads questions, one a line.
-    /show tells how the session stands, /quit leaves; what was asked goes on without you.
+    /show tells how the session stands, /cancel ends what runs, /quit leaves; what was asked goes on without you.
     """
     terminal = Terminal()
     conversation = Conversation(await (await connected()).open(session), terminal)
@@ -60,7 +60,7 @@ class Conversation:
         self._terminal = terminal
         self._unanswered: asyncio.Queue[Asked] = asyncio.Queue()
         self.waiting = 0
-        self._commands = {"/show": self._show}
+        self._commands = {"/show": self._show, "/cancel": self._cancel}
 
     async def run(self) -> None:
         """Talk until the person leaves, or stdin ends and everything asked is answered."""
@@ -139,3 +139,10 @@ class Conversation:
 
     async def _show(self) -> None:
         self._terminal.show(*views.session(await self._session.snapshot()))
+
+    async def _cancel(self) -> None:
+        snapshot = await self._session.snapshot()
+        if snapshot.running is None:
+            self._terminal.show("nothing runs")
+            return
+        await self._session.cancel(snapshot.running.task_id, "cancelled in a conversation")

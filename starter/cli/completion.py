@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import typer
+from typer.completion import completion_init  # type: ignore[attr-defined]  # typer re-exports without saying so
 
 VARIABLE = "_STARTER_COMPLETE"
 """What tells typer to complete instead of run."""
@@ -54,6 +55,9 @@ _SHELLS = {
     "zsh": (_ZSH, ".zfunc/starter.zsh", ".zshrc"),
     "fish": (_FISH, ".config/fish/conf.d/starter.fish", None),
 }
+
+
+completion_init()  # typer does so itself only where it offers its own scripts
 
 
 def show_completion(wanted: bool) -> None:  # noqa: FBT001 (typer passes the option's value)

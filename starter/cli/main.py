@@ -4,12 +4,12 @@ import sys
 
 import typer
 
-from starter.cli import chat, output, sessions, tasks
+from starter.cli import chat, control, output, sessions, tasks
 from starter.cli.app import PROGRAM, app
 from starter.cli.completion import VARIABLE
 from starter.cli.exits import ExitCode, command_error
 
-COMMANDS = (chat, tasks, sessions)
+COMMANDS = (chat, tasks, sessions, control)
 """The modules with commands; to import one is to have its commands."""
 
 

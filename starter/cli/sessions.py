@@ -72,7 +72,11 @@ async def show(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
     What runs, what waits, what came last, what was refused.
     """
     here = (await connected()).get(session)
-    _print(await answer(here.snapshot()), as_json=as_json)
+    snapshot = await answer(here.snapshot())
+    _print(snapshot, as_json=as_json)
+    queue = await here.unserved_queue(snapshot.running.task_id) if snapshot.running and not as_json else None
+    if queue:
+        output.show(f"no worker polls {queue!r}, the task queue of the running task")
 
 
 @verb("list --limit 20", SESSIONS)

@@ -1,0 +1,108 @@
+"""Commands that steer a session: cancel, stop, pause, resume, patch, rollback, configure."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from starter.cli import arguments as a
+from starter.cli import output
+from starter.cli.app import SESSIONS, TASKS, connected, sent, verb
+from starter.cli.exits import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from starter.client import Session
+
+Reason = Annotated[str | None, typer.Option(help="Kept with the task's record.")]
+
+
+@verb("cancel demo task-0123456789abcdef", TASKS)
+async def cancel(session: a.SessionId, task: a.TaskId, *, reason: Reason = None, as_json: a.AsJson = False) -> None:
+    """Cancel a task, waiting or running.
+
+    A running one may clean up; what it would have left in the session is dropped.
+    """
+    await _cancelled((await connected()).get(session), task, reason, as_json=as_json)
+
+
+@verb("stop demo", TASKS)
+async def stop(session: a.SessionId, *, reason: Reason = None, as_json: a.AsJson = False) -> None:
+    """Cancel whatever runs; the next task starts then."""
+    here = (await connected()).get(session)
+    snapshot = await here.snapshot()
+    if snapshot.running is None:
+        raise CommandError(ExitCode.NOT_FOUND, f"nothing runs in session {session}")
+    await _cancelled(here, snapshot.running.task_id, reason, as_json=as_json)
+
+
+@verb("pause demo", SESSIONS)
+async def pause(session: a.SessionId) -> None:
+    """Start no further task until `resume`; tasks are still taken."""
+    await (await connected()).get(session).pause()
+    output.show(f"{session} starts nothing more until it is resumed")
+
+
+@verb("resume demo", SESSIONS)
+async def resume(session: a.SessionId) -> None:
+    """Start tasks again."""
+    await (await connected()).get(session).resume()
+    output.show(f"{session} goes on")
+
+
+@verb("patch demo --value topic=space --unset name", SESSIONS)
+async def patch(
+    session: a.SessionId,
+    *,
+    value: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Set a value, JSON or text. May be repeated.")
+    ] = None,
+    unset: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Forget a value. May be repeated.")] = None,
+    expected: Annotated[
+        int | None, typer.Option("--expected-version", metavar="N", help="Refuse if the context is at another version.")
+    ] = None,
+    as_json: a.AsJson = False,
+) -> None:
+    """Change what a session remembers."""
+    change = {"set": a.values(value), "unset": unset or []}
+    version = await (await connected()).get(session).patch_context(change, expected)
+    _show_version(session, version, as_json=as_json)
+
+
+@verb("rollback demo 3", SESSIONS)
+async def rollback(
+    session: a.SessionId,
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="As `context` lists them.", show_default=False)],
+    *,
+    as_json: a.AsJson = False,
+) -> None:
+    """Bring back what a session remembered at a version, as a new version."""
+    _show_version(session, await (await connected()).get(session).rollback(version), as_json=as_json)
+
+
+@verb("configure demo task_timeout=600 on_failure=pause", SESSIONS)
+async def configure(
+    session: a.SessionId,
+    settings: Annotated[list[str], typer.Argument(metavar="SETTING=VALUE...", show_default=False)],
+) -> None:
+    """Change settings of a session and show them all, as JSON."""
+    output.show_json(await (await connected()).get(session).configure(**a.values(settings)))
+
+
+async def _cancelled(here: "Session", task: str, reason: str | None, *, as_json: bool) -> None:
+    await here.cancel(task, reason)
+    with sent(f"the cancel of {task} was sent"):
+        record = await here.task(task)
+    if record is None:
+        raise CommandError(ExitCode.NOT_FOUND, f"session {here.id} has no task {task}")
+    if as_json:
+        output.show_json(record)
+    else:
+        doing = "is asked to end" if record.status == "running" else f"is {record.status}"
+        output.show(f"{task} {doing}")
+
+
+def _show_version(session: str, version: int, *, as_json: bool) -> None:
+    answer: dict[str, Any] = {"version": version}
+    if as_json:
+        output.show_json(answer)
+    else:
+        output.show(f"the context of {session} is at version {version}")

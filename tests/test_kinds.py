@@ -1,0 +1,125 @@
+"""Kinds: the README's own, one from another worker, one nobody hosts, and `Answer` with a real model's protocol."""
+
+import asyncio
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+
+from activities.offline_model import OfflineModel
+from activities.openai_model import OpenAIModel
+from starter.client import Session
+from starter.dev_server import DevServer
+from tests.harness import WAIT, Harness, ask, run_task
+from tests.openai_server import OpenAIServer, ok, refusal
+from worker import KINDS, build_worker
+from workflows.contract import task_workflow_id
+
+ROOT = Path(__file__).resolve().parents[1]
+KEY = "sk-test-0123456789abcdefghij"
+
+
+@pytest.fixture
+def readme_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type]:
+    """The kind of the README, word for word, as a module of its own."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    source = next(block for block in blocks if "workflow.defn" in block)
+    (tmp_path / "readme_shout.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    kind: type = importlib.import_module("readme_shout").ShoutWorkflow
+    yield kind
+    del sys.modules["readme_shout"]
+
+
+async def test_the_kind_of_the_readme_runs_as_it_stands_there(temporal: object, readme_kind: type) -> None:
+    harness = Harness(temporal)  # type: ignore[arg-type]
+    async with build_worker(harness.temporal, OfflineModel(), queue=harness.queue, kinds=[*KINDS, readme_kind]):
+        session = await harness.open()
+        assert ["HELLO", "AGAIN"] == [await ask(session, text, kind="Shout") for text in ("hello", "again")]
+        assert {"shouted": 2} == (await session.context()).values
+
+
+async def test_a_kind_on_another_workers_queue_speaks_only_json(harness: Harness, server: DevServer) -> None:
+    queue = f"{harness.queue}-foreign"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", str(ROOT / "tests/foreign_worker.py"), server.address, queue, cwd=ROOT.parent
+    )
+    try:
+        session = await harness.open()
+        records = [await run_task(session, text, kind="Reverse", task_queue=queue) for text in ("stressed", "drawer")]
+        assert ["desserts", "reward"] == [record.output for record in records]
+        assert [{"letters": 1}, {"letters": 2}] == [record.usage for record in records]
+        assert {"reversed": 2} == (await session.context()).values
+        assert None is await session.unserved_queue(records[0].task_id)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_a_kind_nobody_hosts_times_out_and_the_session_goes_on(harness: Harness) -> None:
+    session = await harness.open()
+    task_id = await session.submit("hello", kind="Reverse", task_queue="nobody-polls-this", timeout=3.0)
+    async with asyncio.timeout(WAIT):
+        while (record := await session.task(task_id)) is None or record.run_id is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert "nobody-polls-this" == await session.unserved_queue(task_id)
+    assert "timed_out" == (await session.result(task_id, WAIT)).status
+    assert "yellow" in await ask(session, "What colour is a banana?")
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    return KEY
+
+
+async def _histories(harness: Harness, session: Session, task_id: str) -> list[WorkflowHistory]:
+    ids = (session.id, task_workflow_id(session.id, task_id))
+    return [await harness.temporal.get_workflow_handle(workflow_id).fetch_history() for workflow_id in ids]
+
+
+async def test_a_real_models_answer_usage_retries_and_refusals(
+    temporal: object, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500 is retried by Temporal, 401 fails the task at once; the key is in no history and no record."""
+    harness = Harness(temporal)  # type: ignore[arg-type]
+    async with OpenAIServer() as endpoint:
+        monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
+        async with harness.worker(OpenAIModel("some-model")):
+            session = await harness.open()
+            usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+            endpoint.script += [refusal(500, "overloaded"), ok("yellow", usage)]
+            record = await run_task(session, "What colour is a banana?", task_id="retried")
+            assert ("yellow", {"input_tokens": 7, "output_tokens": 2}) == (record.output, record.usage)
+            endpoint.script.append(refusal(401, f"Incorrect API key provided: {key}"))
+            refused = await run_task(session, "And the sun?", task_id="refused")
+            assert refused.error
+            assert ("failed", "AuthenticationError") == (refused.status, refused.error.type)
+            assert 3 == len(endpoint.requests)
+            assert [key] * 3 == [request.key for request in endpoint.requests]
+            texts = [refused.model_dump_json(), (await session.snapshot()).model_dump_json()]
+            for task_id in ("retried", "refused"):
+                texts += [history.to_json() for history in await _histories(harness, session, task_id)]
+            assert not [text for text in texts if key in text or key[3:] in text]
+
+
+async def test_a_cancelled_task_ends_the_request_to_the_model(
+    temporal: object, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = Harness(temporal)  # type: ignore[arg-type]
+    async with OpenAIServer() as endpoint:
+        monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
+        async with harness.worker(OpenAIModel("some-model")):
+            session = await harness.open()
+            endpoint.script.append(ok("too late", delay=60.0))
+            task_id = await session.submit("What colour is a banana?")
+            await endpoint.received(1)
+            await session.cancel(task_id)
+            assert "cancelled" == (await session.result(task_id, WAIT)).status
+            async with asyncio.timeout(WAIT):
+                await endpoint.requests[0].hung_up.wait()
+    assert key
