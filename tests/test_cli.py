@@ -3,13 +3,18 @@
 import asyncio
 import json
 import os
+import pty
+import signal
+import subprocess
 import sys
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from temporalio.client import Client
 
 from starter.dev_server import DevServer
 from tests.harness import WAIT, Harness
@@ -168,3 +173,117 @@ async def test_every_command_has_an_example_in_its_help() -> None:
     for command in ("ask", "chat", "submit", "result", "show", "tasks", "list", "context", "open", "close"):
         assert command in page.out
         assert "Example:" in (await _run(command, "--help")).out
+
+
+class OnTerminal:
+    """`python -m starter` on a terminal of its own."""
+
+    def __init__(self, *words: str, **environment: str) -> None:
+        self._ours, theirs = pty.openpty()
+        self._output = b""
+        self.process = subprocess.Popen(  # noqa: S603 (our own arguments)
+            [sys.executable, "-m", "starter", *words],
+            cwd=ROOT,
+            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", **environment},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def type(self, line: str) -> None:
+        os.write(self._ours, f"{line}\n".encode())
+
+    async def shows(self, text: str) -> None:
+        """Wait until `text` has been printed after what was waited for before."""
+        async with asyncio.timeout(WAIT):
+            while text.encode() not in self._output:
+                self._output += await asyncio.to_thread(os.read, self._ours, 4096)
+        self._output = self._output.partition(text.encode())[2]
+
+    async def ended(self) -> int:
+        return await asyncio.to_thread(self.process.wait, WAIT)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+
+@asynccontextmanager
+async def on_terminal(server: DevServer, harness: Harness, *words: str) -> AsyncIterator[OnTerminal]:
+    terminal = OnTerminal(*words, TEMPORAL_ADDRESS=server.address, SESSIONS_TASK_QUEUE=harness.queue)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+async def test_a_conversation_outlives_its_worker(server: DevServer, temporal: Client, name: str) -> None:
+    """Asked while no worker is there, answered by the next one; the prompt comes back meanwhile."""
+    harness = Harness(temporal)
+    async with on_terminal(server, harness, "chat", name) as terminal:
+        async with harness.worker():
+            await terminal.shows("/quit leaves")
+            terminal.type("My dish is soup")
+            await terminal.shows("Noted: your dish is soup.")
+        terminal.type("What is my dish?")
+        await terminal.shows("still at it")
+        async with harness.worker():
+            await terminal.shows("Your dish is soup.")
+            terminal.type("/quit")
+            assert 0 == await terminal.ended()
+
+
+async def test_an_interrupted_wait_says_how_to_go_on(
+    run: Command, server: DevServer, harness: Harness, name: str
+) -> None:
+    await run("open", name)
+    await run("submit", name, "60", "--json-input", "--kind", "Countdown", "--task-id", "long")
+    async with on_terminal(server, harness, "result", name, "long") as terminal:
+        await terminal.shows("waiting for long")
+        await asyncio.sleep(0.5)
+        terminal.process.send_signal(signal.SIGINT)
+        await terminal.shows("the task goes on")
+        assert 130 == await terminal.ended()
+    await run("close", name, "--mode", "now")
+
+
+async def test_no_control_character_of_a_text_reaches_a_terminal(
+    run: Command, server: DevServer, harness: Harness, name: str
+) -> None:
+    await run("ask", name, "[red]My dish\x1b[31m is \u202e soup")
+    async with on_terminal(server, harness, "tasks", name) as terminal:
+        await terminal.shows("[red]My dish\u241b[31m is \ufffd soup")
+        assert 0 == await terminal.ended()
+
+
+async def test_no_worker_has_its_own_exit_code_and_loses_nothing(server: DevServer, name: str) -> None:
+    environment = {"TEMPORAL_ADDRESS": server.address, "SESSIONS_TASK_QUEUE": "nobody-polls-this"}
+    ended = await _run("ask", name, BANANA, **environment)
+    assert (4, "", 1) == (ended.code, ended.out, len(ended.err.splitlines()))
+    assert "is sent, but no worker answers" in ended.err
+
+
+async def _python(code: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code]
+    return await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+async def test_the_help_is_quick_and_a_missing_extra_is_named() -> None:
+    assert 0 == (await _python("import sys, starter.cli.main; sys.exit('temporalio' in sys.modules)")).returncode
+    missing = "import runpy, sys; sys.modules['typer'] = None; runpy.run_module('starter', run_name='__main__')"
+    ended = await _python(missing)
+    assert (1, "error: the command line needs typer: pip install typer rich\n") == (ended.returncode, ended.stderr)
+
+
+async def test_the_shell_completes_commands_options_and_choices() -> None:
+    script = (await _run("--show-completion", SHELL="/bin/bash")).out
+    typed = {"cont": "context", "close --mo": "--mode", "close --mode d": "drain discard"}
+    for words, completed in typed.items():
+        tried = f"{script}COMP_WORDS=({sys.executable} -m starter {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n"
+        ended = await asyncio.create_subprocess_exec(
+            "bash", "-c", tried + '_starter_completion; echo "${COMPREPLY[*]}"', cwd=ROOT, stdout=subprocess.PIPE
+        )
+        assert completed == (await ended.communicate())[0].decode().strip()

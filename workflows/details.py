@@ -9,12 +9,13 @@ from workflows.state import SessionState
 
 _TURNS = 10  # a screenful
 _TEXT_BYTES = 200  # per cell; the task's own page has the whole
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:@/])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~&:@])")
+_NO_TAG = "<\u200b"  # the zero-width space keeps it from opening a tag, wherever the text is shown
 
 
 def escaped(value: object, limit: int = _TEXT_BYTES) -> str:
     """`value` in one line of plain text: no Markdown, HTML, table bar, heading or link in it has any effect."""
-    return _SPECIAL.sub(r"\\\1", preview(value, limit)).replace("\\<", "&lt;").replace("\\>", "&gt;")
+    return _SPECIAL.sub(r"\\\1", preview(value, limit)).replace("<", _NO_TAG)
 
 
 def render(state: SessionState, waiting_for: Question | None = None) -> str:

@@ -6,8 +6,8 @@ import typer
 
 from starter.cli import arguments as a
 from starter.cli import output
-from starter.cli.app import SESSIONS, TASKS, connected, sent, verb
-from starter.cli.exits import CommandError, ExitCode
+from starter.cli.app import SESSIONS, TASKS, answer, connected, sent, verb
+from starter.cli.exits import CommandError, ExitCode, not_completed
 
 if TYPE_CHECKING:
     from starter.client import Session
@@ -28,24 +28,26 @@ async def cancel(session: a.SessionId, task: a.TaskId, *, reason: Reason = None,
 async def stop(session: a.SessionId, *, reason: Reason = None, as_json: a.AsJson = False) -> None:
     """Cancel whatever runs; the next task starts then."""
     here = (await connected()).get(session)
-    snapshot = await here.snapshot()
+    snapshot = await answer(here.snapshot())
     if snapshot.running is None:
         raise CommandError(ExitCode.NOT_FOUND, f"nothing runs in session {session}")
     await _cancelled(here, snapshot.running.task_id, reason, as_json=as_json)
 
 
 @verb("pause demo", SESSIONS)
-async def pause(session: a.SessionId) -> None:
+async def pause(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
     """Start no further task until `resume`; tasks are still taken."""
-    await (await connected()).get(session).pause()
-    output.show(f"{session} starts nothing more until it is resumed")
+    here = (await connected()).get(session)
+    await here.pause()
+    await _show_status(here, f"the pause of {session} is sent", as_json=as_json)
 
 
 @verb("resume demo", SESSIONS)
-async def resume(session: a.SessionId) -> None:
+async def resume(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
     """Start tasks again."""
-    await (await connected()).get(session).resume()
-    output.show(f"{session} goes on")
+    here = (await connected()).get(session)
+    await here.resume()
+    await _show_status(here, f"the resume of {session} is sent", as_json=as_json)
 
 
 @verb("patch demo --value topic=space --unset name", SESSIONS)

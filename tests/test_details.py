@@ -1,0 +1,55 @@
+"""The page of a session: what users write changes nothing but words on it."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from workflows.contract import Config, TaskOutput, TaskRequest
+from workflows.details import render
+from workflows.errors import ErrorType, SessionError
+from workflows.state import SessionState
+
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+HOSTILE = [
+    "**bold** _it_ `code` ~~gone~~",
+    "a | b | c",
+    "# heading",
+    "<script>alert(1)</script><b>x</b>",
+    "[link](http://example.org) ![image](http://example.org/x.png) <http://example.org> http://example.org a@b.org",
+    "line\n\n# next | line\n- item\n> quote\n```\ncode",
+    "\\| \\* &lt;b&gt; &amp; &#42;",
+    "| --- | --- |",
+    "1. one",
+    "---",
+]
+
+
+def _page(text: str) -> list[tuple[str, str]]:
+    """The structure of a page on which `text` stands wherever users can put one."""
+    state = SessionState(session_id="s", config=Config(title=text[:255] or "x"), started_at=NOW)
+    for number in range(3):
+        state.submit(TaskRequest(task_id=f"t{number}", input=text), NOW)
+    task = state.next_task(NOW)
+    assert task
+    state.start(task, NOW)
+    state.complete(TaskOutput(output=text, patch={"set": {text: 1}}), NOW)  # type: ignore[arg-type]
+    running = state.next_task(NOW)
+    assert running
+    state.start(running, NOW)
+    state.refuse(text, {"task_id": text, "input": text}, SessionError(ErrorType.INVALID_REQUEST, text), NOW)
+    tokens = MarkdownIt("commonmark", {"html": True, "linkify": False}).enable("table").parse(render(state))
+    flat = [inner for token in tokens for inner in (token, *(token.children or []))]
+    return [(token.type, token.tag) for token in flat if token.type not in {"text", "text_special", "softbreak"}]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_text_leaves_the_page_as_it_is(text: str) -> None:
+    assert _page("harmless") == _page(text)
+
+
+@given(st.text(alphabet="a \n|*_#<>[]()`~\\&;!-=+.1:/@\"'", min_size=1, max_size=60).filter(str.strip))
+def test_no_text_changes_the_page(text: str) -> None:
+    assert _page("harmless") == _page(text)
