@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev check format test
+.PHONY: help install demo dev check format test test-all
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,5 +33,10 @@ format: install ## apply what `check` asks of the format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-test: install ## the whole suite
+test: install ## the whole suite, on the dev server; virtual time on the one that skips it
 	$(RUN) -m pytest $(ARGS)
+
+test-all: install ## the suite on all three servers
+	$(RUN) -m pytest --server dev $(ARGS)
+	$(RUN) -m pytest --server skipping $(ARGS)
+	$(RUN) -m pytest --server test-server $(ARGS)

@@ -6,29 +6,43 @@ import pytest
 from temporalio.client import Client
 
 from starter.connection import connect
-from starter.dev_server import DevServer
 from tests.harness import Harness
+from tests.servers import DEV, KINDS, TEST_SERVER, Server, server_of
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--server`: which of the three the suite runs on."""
+    parser.addoption("--server", choices=KINDS, default=DEV, help="the Temporal server to test on")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark that keeps a test from a server, with the server's fact."""
+    config.addinivalue_line("markers", "not_on_test_server(fact): the time-skipping test server cannot do this")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what the chosen server cannot do, and say what that is."""
+    if config.getoption("--server") != TEST_SERVER:
+        return
+    for item in items:
+        mark = item.get_closest_marker("not_on_test_server")
+        if mark:
+            item.add_marker(pytest.mark.skip(reason=f"the test server: {mark.args[0]}"))
 
 
 @pytest.fixture(scope="session")
-async def server() -> AsyncIterator[DevServer]:
-    """The real server, in memory, for all tests that do not kill or tune it."""
-    server = DevServer(database=None, port=0, ui_port=0, http_port=0)
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    """The chosen server, in memory, for all tests that do not kill or tune one of their own."""
+    server = server_of(request.config.getoption("--server"))
     await server.start()
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
-async def temporal(server: DevServer) -> Client:
+async def temporal(server: Server) -> Client:
     """One connection to it."""
     return await connect(server.address)
-
-
-@pytest.fixture(params=[1000, 0], ids=["cached", "replayed"])
-def cached_workflows(request: pytest.FixtureRequest) -> int:
-    """Workflows a worker keeps in memory; with none, every workflow task replays the whole history."""
-    return int(request.param)
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ async def test_waiting_ends_after_the_time_given_and_the_task_goes_on(harness: H
     assert (await session.result(task_id, WAIT)).output == 0
 
 
+@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
 async def test_sessions_are_listed_newest_first(harness: Harness) -> None:
     opened = [(await harness.open()).id for _ in range(3)]
     async with asyncio.timeout(WAIT):

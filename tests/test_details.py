@@ -35,7 +35,7 @@ def _page(text: str) -> list[tuple[str, str]]:
     task = state.next_task(NOW)
     assert task
     state.start(task, NOW)
-    state.complete(TaskOutput(output=text, patch={"set": {text: 1}}), NOW)  # type: ignore[arg-type]
+    state.complete(TaskOutput(output=text, patch={"set": {text: 1}}), NOW)
     running = state.next_task(NOW)
     assert running
     state.start(running, NOW)

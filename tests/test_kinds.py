@@ -13,9 +13,9 @@ from temporalio.client import WorkflowHistory
 from activities.offline_model import OfflineModel
 from activities.openai_model import OpenAIModel
 from starter.client import Session
-from starter.dev_server import DevServer
 from tests.harness import WAIT, Harness, ask, run_task
 from tests.openai_server import OpenAIServer, ok, refusal
+from tests.servers import Server
 from worker import KINDS, build_worker
 from workflows.contract import task_workflow_id
 
@@ -43,7 +43,7 @@ async def test_the_kind_of_the_readme_runs_as_it_stands_there(temporal: object, 
         assert {"shouted": 2} == (await session.context()).values
 
 
-async def test_a_kind_on_another_workers_queue_speaks_only_json(harness: Harness, server: DevServer) -> None:
+async def test_a_kind_on_another_workers_queue_speaks_only_json(harness: Harness, server: Server) -> None:
     queue = f"{harness.queue}-foreign"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", str(ROOT / "tests/foreign_worker.py"), server.address, queue, cwd=ROOT.parent

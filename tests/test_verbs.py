@@ -41,6 +41,7 @@ async def test_a_waiting_and_a_running_task_are_cancelled_and_the_next_one_runs(
     assert ["UnknownTask"] == [entry.error.type for entry in (await session.snapshot()).rejected]
 
 
+@pytest.mark.not_on_test_server("it never tells a parent that its child was terminated")
 async def test_a_task_that_ignores_its_cancel_is_terminated_after_the_grace(harness: Harness) -> None:
     session = await harness.open(Config(cancel_grace=1.0))
     await session.submit(None, kind="Stubborn", task_id="stubborn")
@@ -52,6 +53,7 @@ async def test_a_task_that_ignores_its_cancel_is_terminated_after_the_grace(harn
     assert "yellow" in await ask(session, BANANA)
 
 
+@pytest.mark.not_on_test_server("it never tells a parent that its child was terminated")
 async def test_a_task_terminated_from_outside_is_noticed(harness: Harness) -> None:
     session = await harness.open()
     task_id = await _hanging(session)

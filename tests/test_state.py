@@ -1,0 +1,194 @@
+"""The session's decisions, without a clock and without Temporal."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from workflows.contract import (
+    CancelRequest,
+    CloseRequest,
+    Config,
+    ConfigureRequest,
+    ContextPatch,
+    ContextPolicy,
+    PatchRequest,
+    TaskOutput,
+    TaskRequest,
+)
+from workflows.errors import SessionError
+from workflows.fields import CloseMode, OnBusy
+from workflows.state import SessionState
+
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
+def opened(**config: object) -> SessionState:
+    return SessionState(session_id="s", config=Config.model_validate(config), started_at=NOW)
+
+
+def submit(state: SessionState, task_id: str, on_busy: OnBusy = "enqueue", **options: object) -> None:
+    request = {"task_id": task_id, "input": task_id, "on_busy": on_busy, **options}
+    state.submit(TaskRequest.model_validate(request), NOW)
+
+
+def start(state: SessionState, now: datetime = NOW) -> str | None:
+    """Start the next task, if one may, and say which."""
+    task = state.next_task(now)
+    if task:
+        state.start(task, now)
+    return task.task_id if task else None
+
+
+def complete(state: SessionState, **patch: object) -> None:
+    state.complete(TaskOutput(output="done", patch=ContextPatch(set=patch)), NOW)
+
+
+def waiting(state: SessionState) -> list[str]:
+    return [task.task_id for task in state.pending.tasks]
+
+
+def ended(state: SessionState) -> dict[str, str]:
+    return {task_id: record.status for task_id, record in state.ledger.records.items()}
+
+
+def test_one_runs_at_a_time_in_order() -> None:
+    state = opened()
+    for task_id in "abc":
+        submit(state, task_id)
+    order = []
+    while task_id := start(state):
+        assert None is start(state)
+        assert "running" == state.status
+        complete(state)
+        order.append(task_id)
+    assert ["a", "b", "c"] == order
+    assert "idle" == state.status
+
+
+@pytest.mark.parametrize(
+    ("on_busy", "next_ones", "running_is_to_end", "gone"),
+    [
+        ("enqueue", ["waits", "new"], False, {}),
+        ("interrupt", ["new", "waits"], True, {}),
+        ("replace_pending", ["new"], False, {"waits": "cancelled"}),
+    ],
+)
+def test_what_comes_while_one_runs(
+    on_busy: OnBusy, next_ones: list[str], running_is_to_end: bool, gone: dict[str, str]
+) -> None:
+    state = opened()
+    submit(state, "runs")
+    start(state)
+    submit(state, "waits")
+    submit(state, "new", on_busy)
+    assert (next_ones, gone) == (waiting(state), ended(state))
+    assert state.running
+    assert running_is_to_end == (state.running.cancel_reason is not None)
+
+
+def test_reject_is_refused_while_one_runs_or_may_run_and_not_behind_a_delayed_one() -> None:
+    state = opened()
+    submit(state, "later", not_before=NOW + timedelta(days=1))
+    submit(state, "first", "reject")
+    for _ in ("waits", "runs"):
+        with pytest.raises(SessionError, match="Busy"):
+            submit(state, "second", "reject")
+        start(state)
+    assert ["later"] == waiting(state)
+
+
+def test_a_full_list_refuses_and_replacing_it_does_not() -> None:
+    state = opened(max_pending=2)
+    submit(state, "a")
+    submit(state, "b")
+    for on_busy in ("enqueue", "interrupt"):
+        with pytest.raises(SessionError, match="QueueFull"):
+            submit(state, "c", on_busy)
+    submit(state, "c", "replace_pending")
+    assert ["c"] == waiting(state)
+
+
+def test_a_result_after_a_cancel_keeps_its_output_and_loses_its_patch() -> None:
+    state = opened()
+    submit(state, "a")
+    start(state)
+    state.cancel(CancelRequest(task_id="a", reason="enough"), NOW)
+    complete(state, tea=1)
+    record = state.ledger.records["a"]
+    assert record.error
+    assert ("cancelled", "done", "enough") == (record.status, record.output, record.error.message)
+    assert (0, {}, []) == (state.context.version, state.context.values, state.context.transcript)
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_a_version_and_a_turn_for_each_writing_task_and_neither_for_a_reading_one(write: bool) -> None:
+    state = opened()
+    submit(state, "a", context=ContextPolicy(write=write))
+    start(state)
+    state.complete(TaskOutput(output="done"), NOW)
+    versions = state.ledger.records["a"].context_version
+    assert (0, int(write), int(write)) == (versions.before, versions.after, len(state.context.transcript))
+
+
+def test_a_paused_session_starts_nothing_until_it_is_closed_or_resumed() -> None:
+    state = opened()
+    submit(state, "a")
+    state.paused = True
+    assert (None, "paused") == (start(state), state.status)
+    state.close(CloseRequest(), NOW)
+    assert ("a", "draining") == (start(state), state.status)
+
+
+def test_a_failure_pauses_a_session_that_asks_for_it() -> None:
+    state = opened(on_failure="pause")
+    submit(state, "a")
+    start(state)
+    state.end("failed", SessionError("KeyError", "tea"), NOW)
+    assert "paused" == state.status
+
+
+@pytest.mark.parametrize(("first", "second", "mode"), [("drain", "now", "now"), ("now", "drain", "now")])
+def test_a_close_is_escalated_and_never_weakened(first: CloseMode, second: CloseMode, mode: CloseMode) -> None:
+    state = opened()
+    submit(state, "runs")
+    start(state)
+    submit(state, "waits")
+    for asked in (first, second):
+        state.close(CloseRequest(mode=asked), NOW)
+    assert state.closing
+    assert (mode, {"waits": "cancelled"}) == (state.closing.mode, ended(state))
+    assert "draining" == state.status
+    complete(state)
+    assert "closed" == state.status
+
+
+def test_a_repetition_of_what_was_accepted_is_no_late_submission() -> None:
+    state = opened()
+    submit(state, "a")
+    state.close(CloseRequest(), NOW)
+    submit(state, "a")
+    with pytest.raises(SessionError, match="SessionClosed"):
+        submit(state, "b")
+
+
+def test_idle_means_that_nothing_waits_runs_or_happened() -> None:
+    state = opened(idle_timeout=60.0)
+    assert NOW + timedelta(seconds=60) == state.next_change(NOW)
+    submit(state, "a")
+    assert None is state.next_change(NOW)
+    later = NOW + timedelta(seconds=50)
+    start(state, later)
+    state.complete(TaskOutput(output=1), later)
+    state.pass_time(NOW + timedelta(seconds=61))
+    assert "idle" == state.status
+    state.pass_time(later + timedelta(seconds=60))
+    assert "closed" == state.status
+
+
+def test_settings_change_what_is_named_and_a_repeated_patch_counts_once() -> None:
+    state = opened(title="kept")
+    state.configure(ConfigureRequest(task_timeout=5.0), NOW)
+    assert ("kept", 5.0) == (state.config.title, state.config.task_timeout)
+    patch = PatchRequest(patch=ContextPatch(append={"n": [1]}), request_id="r")
+    assert [1, 1] == [state.patch_context(patch, NOW) for _ in range(2)]
+    assert {"n": [1]} == state.context.values
