@@ -123,7 +123,7 @@ def test_a_models_fields_are_those_of_the_contract_and_others_are_optional(model
 
 @pytest.mark.parametrize("model", MINIMAL)
 @pytest.mark.parametrize("exclude_none", [False, True], ids=["with nulls", "without nulls"])
-def test_a_model_survives_json(model: type[BaseModel], exclude_none: bool) -> None:  # noqa: FBT001
+def test_a_model_survives_json(model: type[BaseModel], exclude_none: bool) -> None:
     value = model.model_validate(MINIMAL[model])
     keep = {name for name, field in model.model_fields.items() if field.is_required()} if exclude_none else set()
     sent = from_json(value.model_dump_json(exclude_none=exclude_none))

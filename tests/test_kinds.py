@@ -1,6 +1,7 @@
 """Kinds: the README's own, one from another worker, one nobody hosts, and `Answer` with a real model's protocol."""
 
 import asyncio
+import dataclasses
 import importlib
 import re
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowHistory
+from temporalio.testing import ActivityEnvironment
 
+from activities.countdown import CountdownProgress, count_down
 from activities.offline_model import OfflineModel
 from activities.openai_model import OpenAIModel
 from starter.client import Session
@@ -69,6 +72,15 @@ async def test_a_kind_nobody_hosts_times_out_and_the_session_goes_on(harness: Ha
     assert "nobody-polls-this" == await session.unserved_queue(task_id)
     assert "timed_out" == (await session.result(task_id, WAIT)).status
     assert "yellow" in await ask(session, "What colour is a banana?")
+
+
+async def test_a_countdown_goes_on_where_the_last_heartbeat_stood() -> None:
+    environment = ActivityEnvironment()
+    environment.info = dataclasses.replace(environment.info, heartbeat_details=[{"done": 1, "total": 2}])
+    beats: list[object] = []
+    environment.on_heartbeat = beats.append
+    assert 1 == await environment.run(count_down, 2)
+    assert [CountdownProgress(done=2, total=2)] == beats
 
 
 @pytest.fixture

@@ -241,7 +241,7 @@ def test_a_refused_task_is_rejected_under_its_newest_reason() -> None:
 
 
 @pytest.mark.parametrize("refused_first", [True, False])
-def test_a_task_that_was_accepted_is_shown_before_any_refusal(refused_first: bool) -> None:  # noqa: FBT001
+def test_a_task_that_was_accepted_is_shown_before_any_refusal(refused_first: bool) -> None:
     ledger = Ledger()
     for refusing in (refused_first, not refused_first):
         if refusing:

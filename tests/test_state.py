@@ -51,18 +51,22 @@ def ended(state: SessionState) -> dict[str, str]:
     return {task_id: record.status for task_id, record in state.ledger.records.items()}
 
 
+def status(state: SessionState) -> str:
+    return state.status
+
+
 def test_one_runs_at_a_time_in_order() -> None:
     state = opened()
     for task_id in "abc":
         submit(state, task_id)
     order = []
-    while task_id := start(state):
+    while started := start(state):
         assert None is start(state)
-        assert "running" == state.status
+        assert "running" == status(state)
         complete(state)
-        order.append(task_id)
+        order.append(started)
     assert ["a", "b", "c"] == order
-    assert "idle" == state.status
+    assert "idle" == status(state)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +138,9 @@ def test_a_paused_session_starts_nothing_until_it_is_closed_or_resumed() -> None
     state = opened()
     submit(state, "a")
     state.paused = True
-    assert (None, "paused") == (start(state), state.status)
+    assert (None, "paused") == (start(state), status(state))
     state.close(CloseRequest(), NOW)
-    assert ("a", "draining") == (start(state), state.status)
+    assert ("a", "draining") == (start(state), status(state))
 
 
 def test_a_failure_pauses_a_session_that_asks_for_it() -> None:
@@ -144,7 +148,7 @@ def test_a_failure_pauses_a_session_that_asks_for_it() -> None:
     submit(state, "a")
     start(state)
     state.end("failed", SessionError("KeyError", "tea"), NOW)
-    assert "paused" == state.status
+    assert "paused" == status(state)
 
 
 @pytest.mark.parametrize(("first", "second", "mode"), [("drain", "now", "now"), ("now", "drain", "now")])
@@ -157,9 +161,9 @@ def test_a_close_is_escalated_and_never_weakened(first: CloseMode, second: Close
         state.close(CloseRequest(mode=asked), NOW)
     assert state.closing
     assert (mode, {"waits": "cancelled"}) == (state.closing.mode, ended(state))
-    assert "draining" == state.status
+    assert "draining" == status(state)
     complete(state)
-    assert "closed" == state.status
+    assert "closed" == status(state)
 
 
 def test_a_repetition_of_what_was_accepted_is_no_late_submission() -> None:
@@ -180,9 +184,9 @@ def test_idle_means_that_nothing_waits_runs_or_happened() -> None:
     start(state, later)
     state.complete(TaskOutput(output=1), later)
     state.pass_time(NOW + timedelta(seconds=61))
-    assert "idle" == state.status
+    assert "idle" == status(state)
     state.pass_time(later + timedelta(seconds=60))
-    assert "closed" == state.status
+    assert "closed" == status(state)
 
 
 def test_settings_change_what_is_named_and_a_repeated_patch_counts_once() -> None:

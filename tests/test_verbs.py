@@ -41,6 +41,17 @@ async def test_a_waiting_and_a_running_task_are_cancelled_and_the_next_one_runs(
     assert ["UnknownTask"] == [entry.error.type for entry in (await session.snapshot()).rejected]
 
 
+async def test_a_cancel_is_carried_out_at_whatever_moment_of_a_start_it_comes(harness: Harness) -> None:
+    async def cancelled_after(delay: float) -> str:
+        session = await harness.open()
+        task_id = await session.submit(None, kind="Hang")
+        await asyncio.sleep(delay)
+        await session.cancel(task_id)
+        return (await session.result(task_id, WAIT)).status
+
+    assert ["cancelled"] * 30 == [await cancelled_after(step / 1000) for step in range(30)]
+
+
 @pytest.mark.not_on_test_server("it never tells a parent that its child was terminated")
 async def test_a_task_that_ignores_its_cancel_is_terminated_after_the_grace(harness: Harness) -> None:
     session = await harness.open(Config(cancel_grace=1.0))

@@ -7,7 +7,7 @@ import typer
 from starter.cli import arguments as a
 from starter.cli import output
 from starter.cli.app import SESSIONS, TASKS, answer, connected, sent, verb
-from starter.cli.exits import CommandError, ExitCode, not_completed
+from starter.cli.exits import CommandError, ExitCode
 
 if TYPE_CHECKING:
     from starter.client import Session
@@ -108,3 +108,12 @@ def _show_version(session: str, version: int, *, as_json: bool) -> None:
         output.show_json(answer)
     else:
         output.show(f"the context of {session} is at version {version}")
+
+
+async def _show_status(here: "Session", told: str, *, as_json: bool) -> None:
+    with sent(told):
+        snapshot = await here.snapshot()
+    if as_json:
+        output.show_json(snapshot)
+    else:
+        output.show(f"{here.id} is {snapshot.status}")
