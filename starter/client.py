@@ -173,7 +173,7 @@ class Session:
         return record
 
     async def unserved_queue(self, task_id: str) -> str | None:
-        """The task queue of a started task, if no worker has polled it of late; else None."""
+        """The task queue of a started task, if it is known that no worker polled it of late; else None."""
         try:
             child = await self.temporal.get_workflow_handle(task_workflow_id(self.id, task_id)).describe()
         except RPCError:
@@ -183,7 +183,10 @@ class Session:
             task_queue=TaskQueue(name=child.task_queue),
             task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
         )
-        found = await self.temporal.workflow_service.describe_task_queue(request)
+        try:
+            found = await self.temporal.workflow_service.describe_task_queue(request)
+        except RPCError:  # not every server can say, nor every caller may ask
+            return None
         return None if found.pollers else child.task_queue
 
     async def snapshot(self) -> Snapshot:

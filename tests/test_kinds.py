@@ -63,6 +63,7 @@ async def test_a_kind_on_another_workers_queue_speaks_only_json(harness: Harness
         await process.wait()
 
 
+@pytest.mark.not_on_test_server("it cannot describe a task queue (UNIMPLEMENTED)")
 async def test_a_kind_nobody_hosts_times_out_and_the_session_goes_on(harness: Harness) -> None:
     session = await harness.open()
     task_id = await session.submit("hello", kind="Reverse", task_queue="nobody-polls-this", timeout=3.0)

@@ -1,13 +1,13 @@
 """Commands that steer a session: cancel, stop, pause, resume, patch, rollback, configure."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from starter.cli import arguments as a
 from starter.cli import output
 from starter.cli.app import SESSIONS, TASKS, answer, connected, sent, verb
-from starter.cli.exits import CommandError, ExitCode
+from starter.cli.exits import CommandError, ExitCode, not_completed
 
 if TYPE_CHECKING:
     from starter.client import Session
@@ -65,8 +65,8 @@ async def patch(
 ) -> None:
     """Change what a session remembers."""
     change = {"set": a.values(value), "unset": unset or []}
-    version = await (await connected()).get(session).patch_context(change, expected)
-    _show_version(session, version, as_json=as_json)
+    here = await _answering(session)
+    _show_version(session, await here.patch_context(change, expected), as_json=as_json)
 
 
 @verb("rollback demo 3", SESSIONS)
@@ -77,16 +77,31 @@ async def rollback(
     as_json: a.AsJson = False,
 ) -> None:
     """Bring back what a session remembered at a version, as a new version."""
-    _show_version(session, await (await connected()).get(session).rollback(version), as_json=as_json)
+    here = await _answering(session)
+    _show_version(session, await here.rollback(version), as_json=as_json)
 
 
 @verb("configure demo task_timeout=600 on_failure=pause", SESSIONS)
 async def configure(
     session: a.SessionId,
     settings: Annotated[list[str], typer.Argument(metavar="SETTING=VALUE...", show_default=False)],
+    *,
+    as_json: a.AsJson = False,
 ) -> None:
-    """Change settings of a session and show them all, as JSON."""
-    output.show_json(await (await connected()).get(session).configure(**a.values(settings)))
+    """Change settings of a session, named as in `show --json`, and show them all."""
+    here = await _answering(session)
+    config = await here.configure(**a.values(settings))
+    if as_json:
+        output.show_json(config)
+    else:
+        output.show(output.Facts(config.model_dump()))
+
+
+async def _answering(session: str) -> "Session":
+    """The session, once a worker has answered for it: an update would wait for a worker without end."""
+    here = (await connected()).get(session)
+    await answer(here.snapshot())
+    return here
 
 
 async def _cancelled(here: "Session", task: str, reason: str | None, *, as_json: bool) -> None:
@@ -97,15 +112,16 @@ async def _cancelled(here: "Session", task: str, reason: str | None, *, as_json:
         raise CommandError(ExitCode.NOT_FOUND, f"session {here.id} has no task {task}")
     if as_json:
         output.show_json(record)
-    else:
+    if record.status == "rejected":
+        raise not_completed(record)
+    if not as_json:
         doing = "is asked to end" if record.status == "running" else f"is {record.status}"
         output.show(f"{task} {doing}")
 
 
 def _show_version(session: str, version: int, *, as_json: bool) -> None:
-    answer: dict[str, Any] = {"version": version}
     if as_json:
-        output.show_json(answer)
+        output.show_json({"version": version})
     else:
         output.show(f"the context of {session} is at version {version}")
 
