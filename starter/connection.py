@@ -31,7 +31,7 @@ async def connect(address: str | None = None) -> Client:
     config["target_host"] = target
     try:
         return await Client.connect(**config, data_converter=pydantic_data_converter)
-    except RuntimeError as error:  # what the SDK raises when it cannot connect
+    except (RuntimeError, ValueError) as error:  # what the SDK raises when it cannot connect, or not to such an address
         raise NoServerError(
             f"no Temporal server at {target} ({_first_line(error)}); `make dev` starts one, "
             "TEMPORAL_ADDRESS names another"

@@ -77,7 +77,8 @@ async def run(console: Console, *, keep: bool) -> bool:
             right = _report(console, rows)
             console.print(f"\nThe session in the Web UI:\n{server.ui}/namespaces/default/workflows/{session.id}")
             if keep:
-                console.print(f"Everything stays up; TEMPORAL_ADDRESS={server.address}. Ctrl-C ends it.")
+                console.print("Everything stays up until Ctrl-C. From another terminal:")
+                console.print(f"TEMPORAL_ADDRESS={server.address} python -m starter show {session.id}")
                 await _until_interrupted()
         finally:
             await worker.kill()
@@ -138,9 +139,9 @@ async def _attempts(session: Session, record: TaskRecord) -> int:
 
 def _report(console: Console, rows: list[Row]) -> bool:
     table = Table("question", "answer", "status", title="One session, four tasks", show_lines=True)
-    table.add_column("run", overflow="fold", min_width=18)  # half an id a line: whole ids even on 80 columns
+    table.add_column("run", overflow="fold", min_width=12)  # a third of an id a line: whole ids even on 80 columns
     table.add_column("attempts", justify="right")
-    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True, min_width=6)
     for row in rows:
         status = Text(row.record.status, style="green" if row.right and row.record.status == "completed" else "red")
         answer = Text(str(row.record.output))

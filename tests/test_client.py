@@ -116,6 +116,7 @@ async def test_without_a_worker_the_client_says_so_and_a_waiting_caller_waits(ha
         assert "yellow" in await waiting
 
 
-async def test_a_refused_connection_names_the_way_to_a_server() -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:no-port", "127.0.0.1:1."])
+async def test_a_refused_connection_names_the_way_to_a_server(address: str) -> None:
     with pytest.raises(NoServerError, match="`make dev` starts one"):
-        await SessionClient.connect("127.0.0.1:1")
+        await SessionClient.connect(address)
