@@ -6,7 +6,12 @@ from collections.abc import Awaitable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from temporalio.client import Client, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -14,8 +19,9 @@ from workflows.errors import ErrorType, SessionError
 
 _Result = TypeVar("_Result")
 
-UPDATE_ATTEMPTS, UPDATE_PAUSE = 10, 0.5
-"""An update that races a hand-over fails at the caller; the next run takes it within a second or two."""
+UPDATE_SECONDS, UPDATE_PAUSE = 15.0, 0.5
+"""An update that races a hand-over fails at the caller; the next run takes it within a second or two. A worker that is
+away for longer counts as none."""
 
 QUERY_TIMEOUT = timedelta(seconds=10)
 """One query: a worker that is there answers in milliseconds, one that resumes an evicted session within a second."""
@@ -53,16 +59,21 @@ class SessionCalls:
     async def update(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Send an update until it is answered; its `request_id` makes a repetition take effect once."""
         request = {**body, "request_id": uuid.uuid4().hex}
-        for attempt in range(UPDATE_ATTEMPTS):
-            try:
-                answer: dict[str, Any] = await self.calling(self._handle.execute_update(name, request))
-            except (RPCError, NoWorkerError, _HandedOver):
-                if attempt + 1 == UPDATE_ATTEMPTS:
-                    raise
-                await asyncio.sleep(UPDATE_PAUSE)
-            else:
-                return answer
-        raise AssertionError
+        try:
+            async with asyncio.timeout(UPDATE_SECONDS):
+                while True:
+                    try:
+                        answer: dict[str, Any] = await self.calling(self._handle.execute_update(name, request))
+                    except (NoWorkerError, _HandedOver):
+                        pass
+                    except RPCError as error:
+                        if error.status not in TRANSIENT:
+                            raise
+                    else:
+                        return answer
+                    await asyncio.sleep(UPDATE_PAUSE)
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):  # the SDK's name for being cancelled by ours
+            raise self._no_worker() from None
 
     async def query(self, name: str, answer: Any, *args: Any) -> Any:
         """Ask the session; `answer` is the type of what it says."""
@@ -85,10 +96,11 @@ class SessionCalls:
             if error.status == RPCStatusCode.NOT_FOUND:
                 raise await self._why_not_found() from None
             if error.status in _NO_ANSWER:
-                raise NoWorkerError(
-                    f"no worker answers for session {self._id!r}; `python worker.py` starts one"
-                ) from None
+                raise self._no_worker() from None
             raise
+
+    def _no_worker(self) -> NoWorkerError:
+        return NoWorkerError(f"no worker answers for session {self._id!r}; `python worker.py` starts one")
 
     async def _why_not_found(self) -> SessionError:
         try:

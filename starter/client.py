@@ -22,7 +22,7 @@ from temporalio.client import (
     WorkflowFailureError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from starter.calls import TRANSIENT, NoWorkerError, SessionCalls
@@ -52,11 +52,12 @@ FIRST_LOOK = 0.05
 LONGEST_LOOK = 2.0
 """Seconds between looks at most: fifty waiting callers then cost a session 25 queries a second."""
 
+_LISTED = {WorkflowExecutionStatus.RUNNING: "open", WorkflowExecutionStatus.COMPLETED: "closed"}
 _WAITING: tuple[TaskStatus, ...] = ("pending", "running")
 
 
 class SessionListing(BaseModel):
-    """One session in a list. `started_at` is the start of its present run."""
+    """One session in a list: `open`, `closed`, or how else it ended. `started_at` is the start of its present run."""
 
     session_id: str
     status: str
@@ -109,8 +110,7 @@ class SessionClient:
         """The newest sessions, open and closed, at most `limit`."""
         query = f"WorkflowType = '{SESSION_TYPE}' AND ExecutionStatus != 'ContinuedAsNew'"
         async for found in self.temporal.list_workflows(query, limit=limit):
-            running = found.status == WorkflowExecutionStatus.RUNNING
-            status = "open" if running else found.status.name.lower() if found.status else "unknown"
+            status = _LISTED.get(found.status, found.status.name.lower()) if found.status else "unknown"
             yield SessionListing(
                 session_id=found.id, status=status, started_at=found.start_time, closed_at=found.close_time
             )
@@ -240,10 +240,18 @@ class Session:
         )
 
     async def finished(self, wait: float | None = None) -> Snapshot:
-        """Wait until the session has ended, `wait` seconds at most, and return its final snapshot; TimeoutError."""
+        """Wait until the session has ended, `wait` seconds at most, and return its final snapshot.
+
+        Raises TimeoutError, and SessionError where it failed or was ended from outside.
+        """
         handle = self.temporal.get_workflow_handle(self.id, result_type=Snapshot)
         async with asyncio.timeout(wait):
-            return await self._calls.calling(handle.result())
+            try:
+                return await self._calls.calling(handle.result())
+            except WorkflowFailureError as failure:
+                cause = failure.cause
+                name = cause.type if isinstance(cause, ApplicationError) and cause.type else ErrorType.SESSION_CLOSED
+                raise SessionError(name, f"session {self.id!r} ended without a final snapshot: {cause}") from None
 
     async def _patiently(self, task_id: str) -> TaskRecord:
         """The record of a task, however long the worker or the server is away."""

@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 import tests.hypothesis_profiles  # noqa: F401 (whoever draws from here runs under our profiles)
-from workflows.contract import Config, TaskRequest
+from workflows.contract import Config, TaskOutput, TaskRecord, TaskRequest
 from workflows.errors import SessionError
 from workflows.pending import PendingTask
+from workflows.state import SessionState
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 
@@ -22,6 +23,8 @@ EXPANDING = '\x01"\\\x1f'
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
+
+DONE = TaskOutput(output="done")
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -57,3 +60,44 @@ def refused(name: str) -> Iterator[pytest.ExceptionInfo[SessionError]]:
     with pytest.raises(SessionError) as caught:
         yield caught
     assert name == caught.value.type
+
+
+def session(*task_ids: str, **config: Any) -> SessionState:
+    """A session in which these tasks wait."""
+    state = SessionState(session_id="s", config=Config(**config), started_at=NOW)
+    for task_id in task_ids:
+        state.submit(request(task_id), NOW)
+    return state
+
+
+def running(task_id: str = "a", *others: str, options: dict[str, Any] | None = None, **config: Any) -> SessionState:
+    """A session in which one task runs and others wait."""
+    state = session(**config)
+    state.submit(request(task_id, **options or {}), NOW)
+    start(state)
+    for other in others:
+        state.submit(request(other), NOW)
+    return state
+
+
+def start(state: SessionState) -> str | None:
+    """Start what is next, and say what that was."""
+    task = state.next_task(NOW)
+    return state.start(task, NOW).task_id if task else None
+
+
+def waiting(state: SessionState) -> list[str]:
+    """What waits, in its order."""
+    return [task.task_id for task in state.pending.tasks]
+
+
+def known(state: SessionState, task_id: str = "a") -> TaskRecord:
+    """What the session says of a task that it knows."""
+    record = state.record(task_id, NOW)
+    assert record is not None
+    return record
+
+
+def error_of(record: TaskRecord) -> str | None:
+    """The name under which a task ended."""
+    return record.error.type if record.error else None

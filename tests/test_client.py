@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from temporalio.client import Client
 
 from starter.calls import NoWorkerError
 from starter.client import SessionClient
@@ -103,6 +104,20 @@ async def test_sessions_are_listed_newest_first(harness: Harness) -> None:
     async with asyncio.timeout(WAIT):
         while opened[::-1] != [s.session_id async for s in harness.client.list(limit=3)]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)  # the server writes its list a moment after the start
+
+
+async def test_a_session_ended_from_outside_has_a_named_error(harness: Harness) -> None:
+    session = await harness.open()
+    await harness.temporal.get_workflow_handle(session.id).terminate("operator")
+    with pytest.raises(SessionError, match="SessionClosed"):
+        await session.finished(WAIT)
+
+
+async def test_an_update_without_a_worker_is_given_up(temporal: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("starter.calls.UPDATE_SECONDS", 1.0)
+    session = await Harness(temporal).open()
+    with pytest.raises(NoWorkerError):
+        await session.patch_context({"set": {"tea": 1}})
 
 
 async def test_without_a_worker_the_client_says_so_and_a_waiting_caller_waits(harness: Harness) -> None:

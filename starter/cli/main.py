@@ -9,6 +9,8 @@ from starter.cli.app import PROGRAM, app
 from starter.cli.completion import VARIABLE
 from starter.cli.exits import ExitCode, command_error
 
+__all__ = ["COMMANDS", "app", "run"]
+
 COMMANDS = (chat, tasks, sessions, control)
 """The modules with commands; to import one is to have its commands."""
 
