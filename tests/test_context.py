@@ -202,18 +202,11 @@ TestTightContext = TightContextMachine.TestCase
 # --- single facts -----------------------------------------------------------------------------------------------------
 
 
-def appended(context: SessionContext, times: int, size: int) -> None:
-    for number in range(times):
-        task = accepted(f"t{number}")
-        context.complete(ContextPatch(append={"list": ["x" * size]}), task, number, NOW)
-
-
 def test_a_task_with_an_empty_patch_makes_one_version_and_one_turn() -> None:
     context = SessionContext.initial({"k": 1})
     assert context.complete(ContextPatch(), accepted("a"), "out", NOW) == 1
-    assert [(turn.task_id, turn.version, turn.input, turn.output) for turn in context.transcript] == [
-        ("a", 1, "a", "out")
-    ]
+    (turn,) = context.transcript
+    assert (turn.task_id, turn.version, turn.input, turn.output, turn.finished_at) == ("a", 1, "a", "out", NOW)
     assert [(entry.by, entry.changed) for entry in context.view().log] == [("a", [])]
 
 
@@ -231,18 +224,6 @@ def test_unsetting_a_key_that_is_not_there_is_no_change_to_conflict_with() -> No
     context.inject(accepted("a"))
     context.patch(ContextPatch(unset=["k"]), None, NOW)
     assert context.complete(ContextPatch(set={"k": 1}), accepted("a"), 1, NOW) == 2
-
-
-def test_changes_from_outside_leave_nothing_behind_that_grows() -> None:
-    context = SessionContext.initial({})
-    for running in (False, True):
-        if running:
-            context.inject(accepted("a"))
-        for number in range(200):
-            key = f"{number}{'k' * 5_000}"
-            context.patch(ContextPatch(set={key: 1}), None, NOW)
-            context.patch(ContextPatch(unset=[key, "never there" * 100_000]), None, NOW)
-        assert len(carried(context)) < limits.LOG_BYTES + 200 * 100
 
 
 @pytest.mark.parametrize(
@@ -274,35 +255,3 @@ def test_a_refused_change_changes_nothing(error: str, patch: ContextPatch) -> No
     with refused(error.replace("Request", "Output")):
         context.complete(patch, accepted("a"), 1, NOW)
     assert before == carried(context)
-
-
-def test_values_fill_the_context_to_the_byte() -> None:
-    fits = {"k": "x" * (limits.CONTEXT_BYTES - len('"k":"",'))}
-    assert SessionContext.initial(fits).values == fits
-    with refused("ContextTooLarge"):
-        SessionContext.initial({"k": fits["k"] + "x"})
-
-
-def test_fifty_versions_that_append_to_a_large_list_remain_readable() -> None:
-    context = SessionContext.initial({"list": ["x" * 200_000]})
-    appended(context, 51, 500)
-    context = handed_over(context)
-    assert [len(context.view(version).values["list"]) for version in range(1, 52)] == list(range(2, 53))
-    with refused("UnknownVersion"):
-        context.view(0)
-
-
-def test_the_log_sheds_its_oldest_undo_data_and_then_its_oldest_entries() -> None:
-    context = SessionContext.initial({"k": ""})
-    for number in range(20):
-        context.patch(ContextPatch(set={"k": f"{number}" * 5_000}), None, NOW)
-    assert limits.LOG_BYTES - 11_000 < len(carried(context)) - weight(context.values) < limits.LOG_BYTES + 1_000
-    assert list(range(1, 21)) == [entry.version for entry in context.view().log]
-    readable = [change.version for change in context.log if change.undo]
-    assert context.view(readable[0] - 1).values["k"].startswith(str(readable[0] - 2))
-    with refused("UnknownVersion"):
-        context.rollback(readable[0] - 2, NOW)
-    for number in range(50):
-        context.patch(ContextPatch(set={f"{number}-{key}": 0 for key in range(400)}), None, NOW)
-        context.patch(ContextPatch(unset=[f"{number}-{key}" for key in range(400)]), None, NOW)
-    assert sum(len(change.model_dump_json(exclude_none=True)) for change in context.log) < limits.LOG_BYTES + 1_000

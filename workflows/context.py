@@ -54,7 +54,7 @@ class SessionContext(BaseModel):
     values: dict[str, Any] = Field(default_factory=dict)
     transcript: list[Turn] = Field(default_factory=list)
     log: list[Change] = Field(default_factory=list)
-    touched: set[str] | None = None
+    touched: list[str] | None = None
     truncated: bool = False
     # Measured once each, so that a task costs what it changes and not what the session holds.
     _value_bytes: dict[str, int] = PrivateAttr(default_factory=dict)
@@ -78,12 +78,13 @@ class SessionContext(BaseModel):
         self.values, self._value_bytes, _ = SessionContext()._applied(  # noqa: SLF001 (an empty one of our own kind)
             ContextPatch(set=values), ErrorType.INVALID_REQUEST
         )
-        self.version = view.version
+        self.version, self.log = max(view.version, self.version), []
+        self.truncated = self.truncated or view.truncated
         self._fill_window(view.transcript)
 
     def inject(self, task: PendingTask) -> InjectedContext:
         """What `task` sees, as of now. From here on changes from outside are watched for conflicts with its patch."""
-        self.touched = set()
+        self.touched = []
         if task.read == "all":
             values = self.values
         elif task.read == "none":
@@ -163,12 +164,12 @@ class SessionContext(BaseModel):
     def _touch(self, undo: Undo) -> None:
         """Note what changes from outside, if a task runs that might change it too."""
         if self.touched is not None:
-            self.touched.update(short_hash(key, _HASH_CHARACTERS) for key in undo.keys)
+            self.touched = sorted({*self.touched, *(short_hash(key, _HASH_CHARACTERS) for key in undo.keys)})
             if len(self.touched) > limits.TOUCHED_KEYS:
-                self.touched = {_EVERYTHING}
+                self.touched = [_EVERYTHING]
 
     def _is_touched(self, key: str) -> bool:
-        touched = self.touched or set()
+        touched = self.touched or []
         return _EVERYTHING in touched or short_hash(key, _HASH_CHARACTERS) in touched
 
     def as_of(self, version: int) -> tuple[dict[str, Any], list[Turn]]:

@@ -16,6 +16,7 @@ from workflows.encoding import canonical, clip, json_bytes, model_bytes, preview
 from workflows.errors import SessionError
 from workflows.fields import TaskStatus, Timestamp
 from workflows.pending import PendingTask
+from workflows.validation import checked_id
 
 _ID_CHARACTERS = 8
 """48 bits of an id: among 5,000 remembered ids a false match happens once in 10^11 submissions."""
@@ -209,11 +210,19 @@ def rejected_entry(message: str, body: Any, error: SessionError, default_kind: s
     return RejectedEntry(
         at=now,
         message=preview(message, limits.PREVIEW_BYTES),
-        task_id=_text(named.get("task_id")),
+        task_id=_id(named.get("task_id")),
         kind=_text(named.get("kind")) or default_kind,
         error=error_info(error, limits.REJECTED_MESSAGE_BYTES),
         preview=_shown(named.get("input", body)),
     )
+
+
+def _id(value: Any) -> str | None:
+    """`value` if it can be an id; nothing near it, which would be another task's."""
+    try:
+        return checked_id(value)
+    except SessionError:
+        return None
 
 
 def _text(value: Any) -> str | None:

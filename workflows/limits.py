@@ -48,10 +48,10 @@ SEEN_IDS = 5_000
 STATE_BYTES = 1_433 * KIB
 """The whole carried state (1.4 MiB). A payload over 2 MiB wedges continue-as-new for good."""
 
-RECORDS_BYTES = 110 * KIB
-"""Records without outputs. 200 ordinary ones take 90 KiB; beyond it the oldest lose labels, preview and error text."""
+RECORDS_BYTES = 90 * KIB
+"""Records without outputs. 200 ordinary ones take 85 KiB; beyond it the oldest lose labels, preview and error text."""
 
-REJECTED_BYTES = 36 * KIB
+REJECTED_BYTES = 22 * KIB
 """Rejected entries; beyond it the oldest leave early."""
 
 PREVIEW_BYTES = 200
@@ -69,10 +69,10 @@ LABELS_BYTES = 1 * KIB
 NAME_CHARS = 255
 """Kinds, task queues, owners, titles. Search attributes over 2 KiB terminate a workflow, ids over 1,000 wedge it."""
 
-READ_BYTES = 4 * KIB
-"""The keys that a context policy names: some hundred; who needs more reads all."""
+READ_BYTES = 2 * KIB
+"""The keys that a context policy names: some dozens; who needs more reads all."""
 
-TOUCHED_KEYS = 2_000
+TOUCHED_KEYS = 300
 """Keys remembered as changed from outside during one task; beyond it every patch of that task conflicts."""
 
 LOG_KEYS_BYTES = 8 * KIB

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
@@ -29,7 +29,7 @@ from workflows.errors import ErrorType, SessionError
 from workflows.fields import SessionStatus, TaskStatus, Timestamp
 from workflows.ledger import Ledger, RunningTask, final_record, rejected_entry
 from workflows.pending import PendingList, PendingTask
-from workflows.validation import check_output
+from workflows.validation import check_output, known_fields_of
 
 _CLOSE_ORDER = ("drain", "discard", "now")
 
@@ -38,15 +38,15 @@ class SessionState(BaseModel):
     """Everything a session knows. Methods that refuse raise SessionError and change nothing."""
 
     session_id: str
-    config: Config
+    config: Annotated[Config, known_fields_of(Config)]
     started_at: Timestamp
     context: SessionContext = Field(default_factory=SessionContext)
     pending: PendingList = Field(default_factory=PendingList)
     ledger: Ledger = Field(default_factory=Ledger)
     running: RunningTask | None = None
-    closing: CloseRequest | None = None
+    closing: Annotated[CloseRequest | None, known_fields_of(CloseRequest)] = None
     paused: bool = False
-    fork_of: ForkSource | None = None
+    fork_of: Annotated[ForkSource | None, known_fields_of(ForkSource)] = None
     active_at: Timestamp | None = None
     answered: AnsweredRequests = Field(default_factory=AnsweredRequests)
 
@@ -99,9 +99,11 @@ class SessionState(BaseModel):
 
     def configure(self, request: ConfigureRequest, now: datetime) -> Config:
         """Change the settings that `request` names; tasks accepted before keep what they were accepted with."""
-        named = request.model_fields_set - {"request_id"}
-        self.config = self.config.model_copy(update={name: getattr(request, name) for name in named})
-        self.active_at = now
+        if request.request_id not in self.answered:
+            named = request.model_fields_set - {"request_id"}
+            self.config = self.config.model_copy(update={name: getattr(request, name) for name in named})
+            self.active_at = now
+            self.answered.once(request.request_id, lambda: self.context.version)
         return self.config
 
     def patch_context(self, request: PatchRequest, now: datetime) -> int:
@@ -222,8 +224,6 @@ class SessionState(BaseModel):
         """Whether a closing session has nothing left to do."""
         return self.closing is not None and self.running is None and not self.pending.tasks
 
-    # --- what callers read ------------------------------------------------------------------------------------------
-
     @property
     def status(self) -> SessionStatus:
         """The first that applies."""
@@ -296,4 +296,5 @@ class SessionState(BaseModel):
 
     def _end_waiting(self, task: PendingTask, status: TaskStatus, error: SessionError, now: datetime) -> None:
         self.pending.remove(task)
+        self.active_at = now
         self.ledger.finish(final_record(task, status, now, error))

@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from workflows import limits
 from workflows.contract import Request, TaskOutput
@@ -24,12 +24,12 @@ def parsed(model: type[_Request], body: Any) -> _Request:
         raise SessionError(ErrorType.INVALID_REQUEST, explained(error)) from None
 
 
-def checked_id(value: str) -> str:
+def checked_id(value: Any) -> str:
     """`value`, if it can be a session or task id. Raises SessionError (InvalidRequest)."""
     try:
         return _ID.validate_python(value)
     except ValidationError:
-        shown = preview(value, limits.PREVIEW_BYTES)
+        shown = preview(str(value), limits.PREVIEW_BYTES)
         message = f"{shown!r} is no id: letters, digits, dots, underscores and hyphens, 128 at most, no sign first"
         raise SessionError(ErrorType.INVALID_REQUEST, message) from None
 
@@ -44,6 +44,12 @@ def explained(error: ValidationError) -> str:
 
 def _field(path: tuple[int | str, ...]) -> str:
     return preview(".".join(map(str, path)) or "body", _FIELD_BYTES)
+
+
+def known_fields_of(model: type[Request]) -> BeforeValidator:
+    """Requests refuse fields they do not know; carried by newer code, such fields are ignored."""
+    known = set(model.model_fields)
+    return BeforeValidator(lambda value: {k: value[k] for k in known & {*value}} if isinstance(value, dict) else value)
 
 
 def check_output(output: TaskOutput) -> None:

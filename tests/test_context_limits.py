@@ -1,0 +1,113 @@
+"""How much a session's memory keeps: values, transcript, the log of versions, what a task conflicts with."""
+
+import pytest
+
+from tests.samples import NOW, accepted, carried, handed_over, refused
+from workflows import limits
+from workflows.context import SessionContext
+from workflows.contract import ContextPatch
+from workflows.encoding import model_bytes
+
+
+def appended(context: SessionContext, times: int, size: int) -> None:
+    for number in range(times):
+        task = accepted(f"t{number}")
+        context.complete(ContextPatch(append={"list": ["x" * size]}), task, number, NOW)
+
+
+def test_values_fill_the_context_to_the_byte() -> None:
+    fits = {"k": "x" * (limits.CONTEXT_BYTES - len('"k":"",'))}
+    assert SessionContext.initial(fits).values == fits
+    with refused("ContextTooLarge"):
+        SessionContext.initial({"k": fits["k"] + "x"})
+
+
+def test_fifty_versions_that_append_to_a_large_list_remain_readable() -> None:
+    context = SessionContext.initial({"list": ["x" * 200_000]})
+    appended(context, 51, 500)
+    context = handed_over(context)
+    assert [len(context.view(version).values["list"]) for version in range(1, 52)] == list(range(2, 53))
+    with refused("UnknownVersion"):
+        context.view(0)
+
+
+def test_the_log_sheds_its_oldest_undo_data_and_then_its_oldest_entries() -> None:
+    context = SessionContext.initial({"k": ""})
+    for number in range(20):
+        context.patch(ContextPatch(set={"k": f"{number}" * 5_000}), None, NOW)
+    assert limits.LOG_BYTES - 11_000 < len(carried(context)) - limits.KIB * 10 < limits.LOG_BYTES + 1_000
+    assert list(range(1, 21)) == [entry.version for entry in context.view().log]
+    readable = [change.version for change in context.log if change.undo]
+    assert context.view(readable[0] - 1).values["k"].startswith(str(readable[0] - 2))
+    with refused("UnknownVersion"):
+        context.rollback(readable[0] - 2, NOW)
+    for number in range(50):
+        context.patch(ContextPatch(set={f"{number}-{key}": 0 for key in range(400)}), None, NOW)
+        context.patch(ContextPatch(unset=[f"{number}-{key}" for key in range(400)]), None, NOW)
+    assert sum(len(change.model_dump_json(exclude_none=True)) for change in context.log) < limits.LOG_BYTES + 1_000
+
+
+def test_a_version_names_the_keys_it_changed_as_far_as_there_is_room() -> None:
+    context = SessionContext.initial({})
+    context.patch(ContextPatch(set={f"{number:04}": 0 for number in range(5_000)}), None, NOW)
+    (entry,) = context.view().log
+    assert entry.truncated
+    assert 1_000 < len(entry.changed) <= limits.LOG_KEYS_BYTES // 7
+    assert [f"{number:04}" for number in range(len(entry.changed))] == entry.changed
+
+
+@pytest.mark.parametrize(("kept", "size"), [(limits.TRANSCRIPT_TURNS, 10), (3, 50_000), (1, limits.OUTPUT_BYTES)])
+def test_the_newest_turns_stay_within_the_windows_of_the_transcript(kept: int, size: int) -> None:
+    context = SessionContext.initial({})
+    for number in range(kept + 1):
+        context.complete(ContextPatch(), accepted(f"t{number}", input=size // 3 * "i"), "x" * (size - 2), NOW)
+        context = handed_over(context) if number % 50 == 0 else context
+    assert [f"t{number}" for number in range(1, kept + 1)] == [turn.task_id for turn in context.transcript]
+    assert sum(map(model_bytes, context.transcript)) <= limits.TRANSCRIPT_BYTES
+    assert context.view().truncated
+
+
+def test_a_transcript_is_not_truncated_before_a_turn_has_left_it() -> None:
+    context = SessionContext.initial({})
+    appended(context, limits.TRANSCRIPT_TURNS, 1)
+    assert not context.view().truncated
+
+
+def test_the_largest_task_stays_in_the_transcript() -> None:
+    context = SessionContext.initial({})
+    task = accepted("t" * limits.ID_CHARS, input="i" * (limits.INPUT_BYTES - 2))
+    context.complete(ContextPatch(), accepted("a"), 1, NOW)
+    context.complete(ContextPatch(), task, "x" * (limits.OUTPUT_BYTES - 2), NOW)
+    assert [turn.task_id for turn in context.transcript] == ["a", task.task_id]
+
+
+def test_changes_from_outside_leave_nothing_behind_that_grows() -> None:
+    context = SessionContext.initial({})
+    for running in (False, True):
+        if running:
+            context.inject(accepted("a"))
+        for number in range(200):
+            key = f"{number}{'k' * 5_000}"
+            context.patch(ContextPatch(set={key: 1}), None, NOW)
+            context.patch(ContextPatch(unset=[key, "never there" * 100_000]), None, NOW)
+        assert len(carried(context)) < limits.LOG_BYTES + 200 * 100
+
+
+def test_a_task_with_more_changes_from_outside_than_can_be_told_apart_conflicts_with_any_patch() -> None:
+    context = SessionContext.initial({})
+    context.inject(accepted("a"))
+    context.patch(ContextPatch(set={str(number): 0 for number in range(limits.TOUCHED_KEYS + 1)}), None, NOW)
+    context = handed_over(context)
+    with refused("ContextConflict"):
+        context.complete(ContextPatch(set={"untouched": 1}), accepted("a"), 1, NOW)
+    assert context.complete(ContextPatch(), accepted("a"), 1, NOW) == 2
+    context.inject(accepted("b"))
+    assert context.complete(ContextPatch(set={"0": 1}), accepted("b"), 1, NOW) == 3
+
+
+def test_up_to_that_many_each_key_is_told_apart() -> None:
+    context = SessionContext.initial({})
+    context.inject(accepted("a"))
+    context.patch(ContextPatch(set={str(number): 0 for number in range(limits.TOUCHED_KEYS)}), None, NOW)
+    context = handed_over(context)
+    assert context.complete(ContextPatch(set={"untouched": 1}), accepted("a"), 1, NOW) == 2

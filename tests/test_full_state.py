@@ -1,0 +1,79 @@
+"""Every limit at once, with texts that expand in JSON: the state still fits the one payload that hands it over."""
+
+from typing import Any
+
+from tests.samples import EXPANDING, NOW, at, carried, handed_over, request, session, start
+from workflows import limits
+from workflows.contract import CancelRequest, CloseRequest, ContextPatch, PatchRequest, TaskOutput
+from workflows.encoding import json_bytes, model_bytes
+from workflows.errors import SessionError
+from workflows.state import SessionState
+
+WORST_NAME = EXPANDING[0] * limits.NAME_CHARS
+WORST_LABELS = {"l": EXPANDING[0] * (limits.LABELS_BYTES // 6 - 2)}
+KEYS = ["k" * (limits.READ_BYTES - 4)]
+
+
+def expanding(size: int) -> str:
+    """A text that weighs about `size` bytes as JSON, of characters that weigh six or two."""
+    return (EXPANDING * (size // 16))[: size // 4]
+
+
+def ended(state: SessionState, number: int, asked: Any, output: Any, *, write: bool) -> None:
+    """One task from its submission to its end, with an id as long as may be."""
+    task_id = str(number).ljust(limits.ID_CHARS, "x")
+    state.submit(request(task_id, input=asked, kind="k" * 20, context={"write": write}), at(0.123456))
+    start(state)
+    assert state.running
+    state.running.run_id = "r" * 36
+    state.complete(TaskOutput(output=output, usage={"tokens": 1.5} if asked else None), at(0.123456))
+
+
+def full_session() -> SessionState:
+    names = {"owner": WORST_NAME, "title": WORST_NAME, "labels": WORST_LABELS, "default_kind": WORST_NAME}
+    state = session(**names, read=KEYS)
+    for number in range(limits.SEEN_IDS):
+        asked = expanding(150) if number >= limits.SEEN_IDS - limits.RECORDS else ""
+        ended(state, number, asked, expanding(200) if asked else "", write=False)
+    for number in range(20_000, 20_000 + limits.RECORDS - 2, 2):
+        ended(state, number, expanding(640), "", write=True)
+        ended(state, number + 1, expanding(150), expanding(400), write=False)
+    ended(state, 30_000, expanding(limits.INPUT_BYTES - 100), expanding(100_000), write=True)
+    for number in range(300):
+        body = {"task_id": "t" * limits.ID_CHARS, "kind": WORST_NAME, "input": expanding(900)}
+        state.refuse(expanding(900), body, SessionError("E" * 900, expanding(900)), NOW)
+        patch = PatchRequest(patch=ContextPatch(set={"a": f"{number}{expanding(4_000)}"}), request_id=str(number))
+        state.patch_context(patch, NOW)
+    options = {"kind": WORST_NAME, "labels": WORST_LABELS, "task_queue": WORST_NAME, "context": {"read": KEYS}}
+    state.submit(request("r" * limits.ID_CHARS, input=expanding(limits.INPUT_BYTES - 100), **options), NOW)
+    start(state)
+    touched = {str(number): 0 for number in range(limits.TOUCHED_KEYS - 2)}
+    state.context.patch(ContextPatch(set=touched), None, NOW)
+    state.context.patch(ContextPatch(unset=list(touched)), None, NOW)
+    room = limits.CONTEXT_BYTES - json_bytes(state.context.values)
+    state.context.patch(ContextPatch(set={"b": expanding(room - 50)}), None, NOW)
+    for number in range(limits.PENDING_TASKS):
+        state.submit(request(f"w{number}", input=expanding(224), context={"read": "all"}, kind="k"), NOW)
+    state.cancel(CancelRequest(task_id="r" * limits.ID_CHARS, reason=EXPANDING[0] * limits.REASON_CHARS), NOW)
+    state.close(CloseRequest(reason=EXPANDING[0] * limits.REASON_CHARS), NOW)
+    return state
+
+
+def test_a_session_with_every_limit_full_fits_into_the_payload_that_hands_it_over() -> None:
+    state = full_session()
+    context, ledger = state.context, state.ledger
+    filled = {
+        "pending": (state.pending.bytes, limits.PENDING_BYTES),
+        "values": (json_bytes(context.values), limits.CONTEXT_BYTES),
+        "transcript": (sum(map(model_bytes, context.transcript)), limits.TRANSCRIPT_BYTES),
+        "log": (sum(map(model_bytes, context.log)), limits.LOG_BYTES),
+        "outputs": (sum(json_bytes(record.output) for record in ledger.records.values()), limits.RECORD_OUTPUT_BYTES),
+        "records": (sum(ledger._record_bytes.values()), limits.RECORDS_BYTES),
+        "rejected": (sum(map(model_bytes, ledger.rejected)), limits.REJECTED_BYTES),
+        "seen": (len(ledger.seen.model_dump()["packed"]), 13 * limits.SEEN_IDS),
+        "touched": (len(context.touched or ()), limits.TOUCHED_KEYS),
+        "answered": (len(state.answered.versions), limits.REQUEST_IDS),
+    }
+    assert [] == [name for name, (weight, limit) in filled.items() if not 0.95 < weight / limit <= 1.01]
+    assert len(carried(state)) < limits.STATE_BYTES
+    assert carried(state) == carried(handed_over(state))
