@@ -52,6 +52,7 @@ def test_canonical_json_is_compact_sorted_and_not_ascii_only(expected: str, valu
         ("not JSON", {"a": 1, 2: 3}),
         ("not JSON", nested(100_000, 0)),
         ("deeper than 100", nested(101, 0)),
+        ("deeper than 100", json.loads('[{"k":' * 51 + "0" + "}]" * 51)),
         ("deeper than 100", {"a": [0] * 200, "b": nested(150, 0)}),
     ],
     ids=[
@@ -65,6 +66,7 @@ def test_canonical_json_is_compact_sorted_and_not_ascii_only(expected: str, valu
         "mixed",
         "bottomless",
         "too deep",
+        "mixed depth",
         "deep and wide",
     ],
 )
@@ -135,6 +137,7 @@ def test_a_clipped_text_uses_most_of_its_room() -> None:
         ('{"a":[1,null]}', {"a": [1, None]}),
         ("null", None),
         ("", ""),
+        ("x", " " * 399 + "x"),
     ],
 )
 def test_a_preview_is_one_line_of_text_as_it_is_or_of_json(expected: str, value: Any) -> None:
