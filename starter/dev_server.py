@@ -30,6 +30,9 @@ SEARCH_ATTRIBUTES = {"SessionStatus": "Keyword", "SessionOwner": "Keyword"}
 RETENTION_DAYS = 30
 """How long closed sessions and tasks stay readable; the server's default is a day."""
 
+START_ATTEMPTS = 3
+"""The server picks ports for its inner services itself, and now and then another process is quicker."""
+
 START_SECONDS = 30.0
 """Time for the server to answer. It takes 0.2 s; a loaded machine with a large file takes longer."""
 
@@ -91,19 +94,30 @@ class DevServer:
         binary = await find_binary()
         if self.database:
             self.database.parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, START_ATTEMPTS + 1):
+            self._launch(binary)
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    await self._set_up_namespace()
+            except TimeoutError:
+                self.stop()
+                message = f"the server did not answer at {self.address} within {START_SECONDS:.0f} s"
+                raise RuntimeError(message) from None
+            except RuntimeError:
+                self.stop()
+                if attempt == START_ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def _launch(self, binary: str) -> None:
         self._errors = TemporaryFile()  # noqa: SIM115 (as long-lived as the process)
-        self._process = subprocess.Popen(  # noqa: ASYNC220, S603 (returns at once; our own arguments)
+        self._process = subprocess.Popen(  # noqa: S603 (our own arguments)
             [binary, *self._arguments()],
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
             start_new_session=True,  # Ctrl-C is for us; the server goes last
         )
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._set_up_namespace()
-        except TimeoutError:
-            self.stop()
-            raise RuntimeError(f"the server did not answer at {self.address} within {START_SECONDS:.0f} s") from None
 
     def stop(self) -> None:
         """Stop the server and wait for its end; no server is no error."""

@@ -14,7 +14,7 @@ from workflows.contract import ContextPatch
 from workflows.encoding import canonical
 from workflows.pending import PendingTask
 
-KEYS = st.sampled_from("abc")
+KEYS = st.sampled_from("abn")  # "n" must not be read under `read: none`
 VALUES = st.sampled_from([None, False, True, 0, 1, 1.0, "", "x" * 20, [], [1], [None, [2]], {"k": None}, {"k": [1]}])
 LISTS = st.lists(VALUES, max_size=2)
 PATCHES = st.builds(

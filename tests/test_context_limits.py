@@ -101,8 +101,10 @@ def test_a_task_with_more_changes_from_outside_than_can_be_told_apart_conflicts_
     with refused("ContextConflict"):
         context.complete(ContextPatch(set={"untouched": 1}), accepted("a"), 1, NOW)
     assert context.complete(ContextPatch(), accepted("a"), 1, NOW) == 2
+    context.patch(ContextPatch(set={"nobody": "watches"}), None, NOW)
+    assert context.touched is None
     context.inject(accepted("b"))
-    assert context.complete(ContextPatch(set={"0": 1}), accepted("b"), 1, NOW) == 3
+    assert context.complete(ContextPatch(set={"0": 1}), accepted("b"), 1, NOW) == 4
 
 
 def test_up_to_that_many_each_key_is_told_apart() -> None:
