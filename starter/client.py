@@ -35,6 +35,7 @@ from workflows.contract import (
     ContextPatch,
     ContextPolicy,
     ContextView,
+    RespondRequest,
     Snapshot,
     StartRequest,
     TaskOutput,
@@ -204,6 +205,11 @@ class Session:
         await self._calls.signal(
             "cancel_task", parsed(CancelRequest, {"task_id": task_id, "reason": reason}).model_dump()
         )
+
+    async def respond(self, task_id: str, value: Any, question_id: str | None = None) -> None:
+        """Answer what a task asks; with `question_id` only that question. A refusal shows under `rejected`."""
+        answer = parsed(RespondRequest, {"task_id": task_id, "question_id": question_id, "value": value})
+        await self._calls.signal("respond", answer.model_dump(exclude_none=True) | {"value": value})
 
     async def pause(self) -> None:
         """Start no further task until `resume`; the session still takes them."""

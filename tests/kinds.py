@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contract import ContextPatch, TaskInput, TaskOutput
+    from workflows.waiting import ask_person
 
 
 @workflow.defn(name="Raise", failure_exception_types=[Exception])
@@ -90,7 +92,25 @@ class SlowWorkflow:
         return TaskOutput(output="remembered", patch=ContextPatch(set=task.input["set"]))
 
 
+@workflow.defn(name="Approve", failure_exception_types=[Exception])
+class ApproveWorkflow:
+    """Asks a person whether to do what its input says, and does it or not. Input may be `{"what", "wait": seconds}`."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        asked = task.input if isinstance(task.input, dict) else {"what": task.input}
+        wait = timedelta(seconds=asked["wait"]) if "wait" in asked else None
+        answer = await ask_person(task, f"{asked['what']}?", choices=["yes", "no"], timeout=wait)
+        if answer == "no":
+            return TaskOutput(output="left alone")
+        why = await ask_person(task, "Why?")
+        return TaskOutput(
+            output={"did": asked["what"], "why": why}, patch=ContextPatch(append={"done": [asked["what"]]})
+        )
+
+
 TEST_KINDS = [
+    ApproveWorkflow,
     HangWorkflow,
     RaiseWorkflow,
     RememberWorkflow,

@@ -17,13 +17,13 @@ from workflows.contract import (
     ContextPolicy,
     ForkSource,
     PatchRequest,
-    Request,
     RespondRequest,
     RollbackRequest,
     StartRequest,
     TaskRequest,
 )
 from workflows.errors import ErrorType, SessionError
+from workflows.fields import Carried, Request
 from workflows.validation import checked_id, parsed
 
 MOMENT = "2026-11-23T09:00:00Z"
@@ -46,6 +46,8 @@ MINIMAL: dict[type[BaseModel], dict[str, Any]] = {
     ForkSource: {"session_id": "s"},
     StartRequest: {},
     contract.Question: {"id": "q", "text": "Really?"},
+    contract.WaitingNotice: {"task_id": "a", "question": None},
+    contract.Answer: {"question_id": "q", "value": None},
     contract.Turn: {"task_id": "a", "version": 1, "finished_at": MOMENT},
     contract.InjectedContext: {"write": True, **SEEN},
     contract.TaskInput: {"session_id": "s", **TASK, "context": {"write": False, **SEEN}},
@@ -79,6 +81,8 @@ NAMES: dict[type[BaseModel], str] = {
     ForkSource: "session_id version",
     StartRequest: "config context fork_of",
     contract.Question: "id text choices expires_at",
+    contract.WaitingNotice: "task_id question",
+    contract.Answer: "question_id value",
     contract.Turn: "task_id version input output finished_at",
     contract.InjectedContext: "version write values transcript",
     contract.TaskInput: "contract session_id task_id input context",
@@ -104,7 +108,7 @@ ERRORS = (
 
 
 def test_every_model_of_the_contract_is_tested_here() -> None:
-    bases = {Request, contract.Carried}
+    bases = {Request, Carried}
     models = {m for m in vars(contract).values() if isinstance(m, type) and issubclass(m, BaseModel)}
     assert models - bases - {BaseModel} == set(MINIMAL) == set(NAMES)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from workflows.contract import Config, ContextPatch, Question, TaskOutput, TaskRequest
+from workflows.contract import Config, ContextPatch, Question, TaskOutput, TaskRequest, WaitingNotice
 from workflows.details import render
 from workflows.errors import SessionError
 from workflows.state import SessionState
@@ -41,7 +41,8 @@ def _tokens(text: str) -> list[Token]:
     assert running
     state.start(running, NOW)
     state.refuse(text, {"task_id": text, "input": text}, SessionError(text, text), NOW)
-    page = render(state, Question(id="q", text=text))
+    state.wait(WaitingNotice(task_id=running.task_id, question=Question(id="q", text=text)))
+    page = render(state)
     tokens = MarkdownIt("commonmark", {"html": True, "linkify": False}).enable(["table", "strikethrough"]).parse(page)
     return [inner for token in tokens for inner in (token, *(token.children or []))]
 

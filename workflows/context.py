@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import BaseModel, Field, PrivateAttr
 
 from workflows import limits
-from workflows.contract import Carried, ContextPatch, ContextView, InjectedContext, LogEntry, Turn
+from workflows.contract import ContextPatch, ContextView, InjectedContext, LogEntry, Turn
 from workflows.encoding import canonical, json_bytes, model_bytes, preview, short_hash
 from workflows.errors import ErrorType, SessionError
+from workflows.fields import Carried
 from workflows.pending import PendingTask
 
 EXTERNAL = "external"

@@ -1,16 +1,12 @@
-"""The wire types, version 1: everything that crosses between sessions, kinds and their callers.
-
-Requests refuse unknown fields and wrong types; what is carried or answered ignores fields it does not know, so that
-old and new code can read each other. An optional field is null when empty; a list is never null when we write it, but
-may be when we read it (the server's HTTP API turns `[]` into null).
-"""
+"""The wire types, version 1. Optional fields are null when empty; lists may be read as null, never written so."""
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from workflows import fields as f
 from workflows import limits
+from workflows.fields import Carried, Request
 
 CONTRACT_VERSION = 1
 SESSION_TYPE = "Session"  # the workflow type; refused as a task's kind
@@ -19,18 +15,6 @@ SESSION_TYPE = "Session"  # the workflow type; refused as a task's kind
 def task_workflow_id(session_id: str, task_id: str) -> str:
     """The workflow id of a task: the only place that builds it."""
     return f"{session_id}/{task_id}"
-
-
-class Request(BaseModel):
-    """What callers send: unknown fields and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Carried(BaseModel):
-    """What we answer or carry: unknown fields are ignored."""
-
-    model_config = ConfigDict(extra="ignore")
 
 
 class Config(Request):
@@ -88,6 +72,29 @@ class CancelRequest(Request):
     reason: f.Reason | None = None
 
 
+class Question(Carried):
+    """What a task asks a person: an answer is one of `choices`, where there are any, and comes before `expires_at`."""
+
+    id: f.Name
+    text: f.QuestionText
+    choices: f.Choices | None = None
+    expires_at: f.Timestamp | None = None
+
+
+class WaitingNotice(Request):
+    """From a task to its session: what it waits for a person to answer, or null when it waits no more."""
+
+    task_id: f.Id
+    question: Question | None
+
+
+class Answer(Carried):
+    """From a session to its task."""
+
+    question_id: str
+    value: Any
+
+
 class RespondRequest(Request):
     """An answer for a task that waits for a person."""
 
@@ -142,15 +149,6 @@ class StartRequest(Request):
     state: dict[str, Any] | None = None
 
 
-class Question(Carried):
-    """What a task asks a person."""
-
-    id: str
-    text: str
-    choices: list[str] | None = None
-    expires_at: f.Timestamp | None = None
-
-
 class Turn(Carried):
     """One finished task in the transcript; `version` is the context version it made."""
 
@@ -190,7 +188,7 @@ class TaskOutput(Carried):
 
 
 class ErrorInfo(Carried):
-    """A named error and its text."""
+    """A named error."""
 
     type: str
     message: str

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from workflows.contract import Question, Turn
+from workflows.contract import Turn
 from workflows.encoding import preview
 from workflows.state import SessionState
 
@@ -18,7 +18,7 @@ def escaped(value: object, limit: int = _TEXT_BYTES) -> str:
     return _SPECIAL.sub(r"\\\1", preview(value, limit)).replace("<", _NO_TAG)
 
 
-def render(state: SessionState, waiting_for: Question | None = None) -> str:
+def render(state: SessionState) -> str:
     """The page of one session."""
     parts = [
         f"**Status:** {state.status}" + (f" · **Title:** {escaped(state.config.title)}" if state.config.title else "")
@@ -29,8 +29,8 @@ def render(state: SessionState, waiting_for: Question | None = None) -> str:
             f"**Running since {running.started_at:%Y-%m-%d %H:%M:%S} UTC:** {escaped(running.task.input_preview)} "
             f"({escaped(running.task.task_id)})"
         )
-    if waiting_for:
-        parts.append(f"**Waiting for an answer to:** {escaped(waiting_for.text)}")
+        if running.waiting_for:
+            parts.append(f"**Waiting for an answer to:** {escaped(running.waiting_for.text)}")
     if state.pending.tasks:
         rows = [(task.task_id, task.kind, task.input_preview) for task in state.pending.tasks[:_TURNS]]
         parts.append(f"### Pending ({len(state.pending)})\n" + _table(("task", "kind", "input"), rows))

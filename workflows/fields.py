@@ -1,10 +1,10 @@
-"""The field types of the contract: ids, names, times, durations, labels, statuses, with the checks they carry."""
+"""What the contract is made of: its two base models, and the types of fields with the checks they carry."""
 
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from workflows import limits
 from workflows.encoding import json_bytes
@@ -28,16 +28,13 @@ def _utc(value: datetime) -> datetime:
         raise ValueError("outside the years 1 to 9999 in UTC") from None
 
 
-def _labels(value: dict[str, str]) -> dict[str, str]:
-    if json_bytes(value) > limits.LABELS_BYTES:
-        raise ValueError(f"labels weigh more than {limits.LABELS_BYTES} bytes")
-    return value
+def _at_most(limit: int, what: str) -> AfterValidator:
+    def check(value: Any) -> Any:
+        if json_bytes(value) > limit:
+            raise ValueError(f"{what} weigh more than {limit} bytes")
+        return value
 
-
-def _read(value: list[str]) -> list[str]:
-    if json_bytes(value) > limits.READ_BYTES:
-        raise ValueError(f"keys weigh more than {limits.READ_BYTES} bytes")
-    return value
+    return AfterValidator(check)
 
 
 def _empty_if_null(value: Any) -> Any:
@@ -48,19 +45,33 @@ def _no_items_if_null(value: Any) -> Any:
     return [] if value is None else value
 
 
+class Request(BaseModel):
+    """What callers send: unknown fields and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Carried(BaseModel):
+    """What we answer or carry: unknown fields are ignored, so that old and new code can read each other."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS)]
 Reason = Annotated[str, Field(max_length=limits.REASON_CHARS)]
 Seconds = Annotated[float, Field(gt=0, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
 Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339), AfterValidator(_utc)]
-Labels = Annotated[dict[str, str], BeforeValidator(_empty_if_null), AfterValidator(_labels)]
+Labels = Annotated[dict[str, str], BeforeValidator(_empty_if_null), _at_most(limits.LABELS_BYTES, "labels")]
 Grace = Annotated[float, Field(ge=0, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
 PendingCap = Annotated[int, Field(ge=1, le=limits.PENDING_TASKS)]
 Turns = Annotated[int, Field(ge=0)]
+QuestionText = Annotated[str, Field(min_length=1), _at_most(limits.QUESTION_BYTES, "the words")]
+Choices = Annotated[list[str], _at_most(limits.QUESTION_BYTES, "choices")]
 Values = Annotated[dict[str, Any], BeforeValidator(_empty_if_null)]
 Appends = Annotated[dict[str, list[Any]], BeforeValidator(_empty_if_null)]
 Keys = Annotated[list[str], BeforeValidator(_no_items_if_null)]
-Read = Literal["all", "none"] | Annotated[list[str], AfterValidator(_read)]
+Read = Literal["all", "none"] | Annotated[list[str], _at_most(limits.READ_BYTES, "keys")]
 OnBusy = Literal["enqueue", "reject", "interrupt", "replace_pending"]
 CloseMode = Literal["drain", "discard", "now"]
 TaskStatus = Literal["pending", "running", "completed", "failed", "cancelled", "timed_out", "expired", "rejected"]

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import BaseModel, Field, PrivateAttr, field_serializer
 
 from workflows import limits
-from workflows.contract import ContextVersions, Counters, ErrorInfo, RejectedEntry, TaskRecord
+from workflows.contract import Counters, ErrorInfo, RejectedEntry, TaskRecord
 from workflows.encoding import canonical, clip, json_bytes, model_bytes, preview, short_hash
 from workflows.errors import SessionError
-from workflows.fields import TaskStatus, Timestamp
+from workflows.fields import TaskStatus
 from workflows.pending import PendingTask
 from workflows.validation import checked_id
 
@@ -31,30 +31,6 @@ _STATUS_LETTERS: dict[str, TaskStatus] = {
     "t": "timed_out",
     "e": "expired",
 }
-
-
-class RunningTask(BaseModel):
-    """The one task under way. `version`: of the context it saw. `cancel_reason`: set once it was asked to end."""
-
-    task: PendingTask
-    started_at: Timestamp
-    version: int
-    run_id: str | None = None
-    cancel_reason: str | None = None
-
-    def record(self) -> TaskRecord:
-        """The task as it stands."""
-        return TaskRecord(
-            task_id=self.task.task_id,
-            kind=self.task.kind,
-            status="running",
-            labels=self.task.labels,
-            submitted_at=self.task.submitted_at,
-            started_at=self.started_at,
-            input_preview=self.task.input_preview,
-            context_version=ContextVersions(before=self.version),
-            run_id=self.run_id,
-        )
 
 
 class SeenIds(BaseModel):

@@ -81,6 +81,9 @@ LOG_KEYS_BYTES = 8 * KIB
 ID_CHARS = 128
 """A session or task id, as its pattern has it."""
 
+QUESTION_BYTES = 2 * KIB
+"""A question to a person, and its choices: what people read before they answer."""
+
 USAGE_BYTES = 512
 """What a task says it cost: a handful of numbers."""
 
@@ -110,7 +113,7 @@ RUN_SECONDS = 86_400.0
 
 # --- timeouts -------------------------------------------------------------------------------------------------------
 
-WATCH_TIMEOUT_SECONDS = 60.0
+WATCH_TIMEOUT_SECONDS = 20.0
 """One attempt of the activity that waits for a child it did not start. Short, because a lost worker is noticed no
 sooner; retries are free of events."""
 

@@ -11,9 +11,9 @@ from temporalio.exceptions import (
     TimeoutError,  # noqa: A004 (Temporal's word)
 )
 
-from workflows.contract import Carried, ErrorInfo
+from workflows.contract import ErrorInfo
 from workflows.errors import ErrorType
-from workflows.fields import TaskStatus
+from workflows.fields import Carried, TaskStatus
 
 
 class TaskEnd(Carried):
@@ -40,7 +40,9 @@ def failed_end(failure: BaseException | None) -> TaskEnd:
     while isinstance(failure, ActivityError | ChildWorkflowError) and failure.cause is not None:
         outer, failure = failure, failure.cause
     if isinstance(failure, ApplicationError):
-        return _end("failed", failure.type or ErrorType.TASK_FAILED, failure.message)
+        # A task may say itself that its time is over, say because nobody answered what it asked.
+        status: TaskStatus = "timed_out" if failure.type == ErrorType.TASK_TIMED_OUT else "failed"
+        return _end(status, failure.type or ErrorType.TASK_FAILED, failure.message)
     message = "the task failed" if failure is None else str(failure)
     if outer is not failure and outer is not None:
         message = f"{outer}: {message}"

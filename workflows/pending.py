@@ -7,9 +7,10 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from workflows import fields as f
 from workflows import limits
-from workflows.contract import SESSION_TYPE, Carried, Config, ContextPolicy, PendingEntry, TaskRequest
+from workflows.contract import SESSION_TYPE, Config, ContextPolicy, PendingEntry, TaskRecord, TaskRequest
 from workflows.encoding import json_bytes, model_bytes, preview
 from workflows.errors import ErrorType, SessionError
+from workflows.fields import Carried
 
 
 class PendingTask(Carried):
@@ -66,6 +67,18 @@ class PendingTask(Carried):
     def due(self, now: datetime) -> bool:
         """Whether nothing but its place in the list holds the task up."""
         return self.not_before is None or self.not_before <= now
+
+    def record(self, position: int) -> TaskRecord:
+        """The task as it stands, with `position` tasks ahead of it."""
+        return TaskRecord(
+            task_id=self.task_id,
+            kind=self.kind,
+            status="pending",
+            position=position,
+            labels=self.labels,
+            submitted_at=self.submitted_at,
+            input_preview=self.input_preview,
+        )
 
     def entry(self) -> PendingEntry:
         """The task as the snapshot lists it."""

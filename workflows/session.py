@@ -5,26 +5,22 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.fork import read_context
-    from workflows import details, limits
+    from workflows import details, limits, signals
     from workflows.alarm import Alarm
-    from workflows.context import SessionContext
     from workflows.contract import (
         SESSION_TYPE,
-        CancelRequest,
         CloseRequest,
         Config,
         ConfigureRequest,
         ContextView,
         ForkSource,
         PatchRequest,
-        Request,
         RollbackRequest,
         Snapshot,
         StartRequest,
@@ -33,13 +29,12 @@ with workflow.unsafe.imports_passed_through():
         TaskRequest,
     )
     from workflows.errors import ErrorType, SessionError
+    from workflows.fields import Request
     from workflows.messages import NOTHING, decoded
-    from workflows.pending import PendingTask
+    from workflows.opening import new_state, opened
     from workflows.running import TaskExecution
-    from workflows.state import SessionState
-    from workflows.validation import explained, parsed
+    from workflows.validation import parsed
 
-_SIGNALS = "submit(TaskRequest), cancel_task({task_id, reason?}), pause(), resume(), close({mode?, reason?})"
 _Answer = TypeVar("_Answer")
 _Request = TypeVar("_Request", bound=Request)
 
@@ -56,53 +51,65 @@ class SessionWorkflow:
     def __init__(self, *start: Any) -> None:
         self._execution: TaskExecution | None = None
         self._alarm = Alarm()
-        self._tasks_started = 0
+        self._tasks = 0
         self._run_started = workflow.now()
         self._stale = True
         self._start_error: SessionError | None = None
+        session_id, now = workflow.info().workflow_id, workflow.info().start_time
         try:
-            self._state = _opened(start)
+            self._state = opened(start, session_id, now)
         except SessionError as error:
             # Raised by `run`: an exception in here would be retried for ever instead of failing the run.
             self._start_error = error
-            self._state = _new_state(StartRequest())
+            self._state = new_state(StartRequest(), session_id, now)
 
     @workflow.run
     async def run(self, *start: Any) -> Snapshot:  # noqa: ARG002 (`__init__` has read it; any arity must be taken)
         """Run tasks until the session is closed; the result is its final snapshot."""
         if self._start_error:
             raise _application_error(self._start_error)
-        if self._state.fork_of:
-            await self._fork(self._state.fork_of)
         while not self._state.over:
-            if self._run_is_spent():
-                await self._hand_over()
-            task = self._state.next_task(workflow.now())
-            if task:
-                await self._execute(task)
-            else:
-                await self._until(lambda: self._state.over or self._state.next_task(workflow.now()) is not None)
+            try:
+                await self._step()
+            except asyncio.CancelledError:
+                self._close_now(workflow.cancellation_reason())
         await workflow.wait_condition(workflow.all_handlers_finished)
+        self._show()
         return self._state.snapshot()
 
     # --- steps of the story -----------------------------------------------------------------------------------------
 
-    async def _execute(self, task: PendingTask) -> None:
-        self._tasks_started += 1
-        self._execution = execution = TaskExecution(self._state, task)
-        while not execution.ended:
-            await self._until(lambda: execution.ended)
-        self._execution = None
-        await execution.outcome()
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait for `condition`. Temporal's own cancel of the session ends the wait early, as a close `now`."""
+    async def _step(self) -> None:
+        """Do the next thing there is to do, and wait until there is another."""
+        if self._state.fork_of:
+            await self._fork(self._state.fork_of)
+        elif self._may_hand_over():
+            await self._hand_over()
+        elif self._execution is None:
+            self._start_or_adopt()
+        elif self._execution.ended:
+            execution, self._execution = self._execution, None
+            await execution.outcome()
+            return
         self._pass_time()
-        try:
-            await workflow.wait_condition(lambda: self._up_to_date() and (condition() or self._alarm.rang))
-        except asyncio.CancelledError:
-            reason = workflow.cancellation_reason() or "the session was cancelled"
-            self._change(lambda now: self._state.close(CloseRequest(mode="now", reason=reason), now))
+        await workflow.wait_condition(lambda: self._up_to_date() and self._something_to_do())
+
+    def _start_or_adopt(self) -> None:
+        task = self._state.next_task(workflow.now())
+        if self._state.running:
+            self._execution = TaskExecution.adopt(self._state)
+        elif task:
+            self._execution = TaskExecution.start(self._state, task)
+        self._tasks += self._execution is not None
+
+    def _something_to_do(self) -> bool:
+        ready = self._execution.ended if self._execution else self._state.next_task(workflow.now()) is not None
+        return ready or self._state.over or self._alarm.rang or self._may_hand_over()
+
+    def _close_now(self, reason: str | None) -> None:
+        """What Temporal's own cancel of the session means."""
+        request = CloseRequest(mode="now", reason=reason or "the session was cancelled")
+        self._change(lambda now: self._state.close(request, now))
 
     def _pass_time(self) -> None:
         """Do what is due by now, and set the alarm for what will be next."""
@@ -114,9 +121,12 @@ class SessionWorkflow:
     def _up_to_date(self) -> bool:
         """Render the details once for all that an activation changed: conditions are checked at its end."""
         if self._stale:
-            workflow.set_current_details(details.render(self._state))
-            self._stale = False
+            self._show()
         return True
+
+    def _show(self) -> None:
+        workflow.set_current_details(details.render(self._state))
+        self._stale = False
 
     async def _fork(self, source: ForkSource) -> None:
         """Begin with the context of another session; fails the run where that cannot be read."""
@@ -129,19 +139,28 @@ class SessionWorkflow:
             )
             self._state.context.take(view)
         except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise asyncio.CancelledError from None
             raise error.cause or error from None
         except SessionError as error:
             raise _application_error(error) from None
         self._state.fork_of = None
 
-    def _run_is_spent(self) -> bool:
+    def _may_hand_over(self) -> bool:
+        """Whether this run has done its share, and the next one can take over all that is under way."""
         info = workflow.info()
-        return (
+        spent = (
             info.is_continue_as_new_suggested()
-            or self._tasks_started >= limits.RUN_TASKS
+            or self._tasks >= limits.RUN_TASKS
             or info.get_current_history_length() >= limits.RUN_EVENTS
             or workflow.now() - self._run_started >= timedelta(seconds=limits.RUN_SECONDS)
         )
+        if not spent:
+            return False
+        if self._execution:
+            return self._execution.can_be_left and not self._execution.ended
+        # However early the server asks for the next run, each one moves the session on.
+        return self._tasks > 0 or self._state.next_task(workflow.now()) is None
 
     async def _hand_over(self) -> None:
         """Continue as new with the whole state; what arrived until then is in it, since handlers do not await."""
@@ -151,13 +170,13 @@ class SessionWorkflow:
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
-    @workflow.signal(dynamic=True, description=_SIGNALS)
+    @workflow.signal(dynamic=True, description=signals.DESCRIPTION)
     def receive(self, name: str, args: Sequence[RawValue]) -> None:
         """Take any signal, of any name, arity and payload: acted upon, or kept under `rejected` with its reason."""
         body: Any = None
         try:
             body = decoded(args)
-            self._act(name, body)
+            self._change(lambda now: signals.act(self._state, name, body, now))
         except SessionError as error:
             workflow.logger.warning("refused signal %s: %s", name, error)
             self._state.refuse(name, body, error, workflow.now())
@@ -227,24 +246,6 @@ class SessionWorkflow:
 
     # --- steps of the handlers --------------------------------------------------------------------------------------
 
-    def _act(self, name: str, body: Any) -> None:
-        match name:
-            case "submit":
-                request = parsed(TaskRequest, body)
-                self._change(lambda now: self._state.submit(request, now))
-            case "cancel_task":
-                cancel = parsed(CancelRequest, body)
-                self._change(lambda now: self._state.cancel(cancel, now))
-            case "pause" | "resume" if body is None:
-                self._change(lambda _: setattr(self._state, "paused", name == "pause"))
-            case "pause" | "resume":
-                raise SessionError(ErrorType.INVALID_REQUEST, "takes no argument")
-            case "close":
-                close = parsed(CloseRequest, {} if body is None else body)
-                self._change(lambda now: self._state.close(close, now))
-            case _:
-                raise SessionError(ErrorType.INVALID_REQUEST, "there is no signal of that name")
-
     def _answer(self, change: Callable[[datetime], _Answer]) -> _Answer:
         """Make a change that a caller waits for; a refusal is the caller's error."""
         return _named(lambda: self._change(change))
@@ -254,31 +255,8 @@ class SessionWorkflow:
         answer = change(workflow.now())
         self._pass_time()
         if self._execution:
-            self._execution.carry_out_cancel()
+            self._execution.carry_out()
         return answer
-
-
-def _opened(start: Sequence[Any]) -> SessionState:
-    """The state of a new session, or what the run before this one handed over. Raises SessionError."""
-    if len(start) > 1:
-        raise SessionError(ErrorType.INVALID_REQUEST, f"takes one argument, got {len(start)}")
-    request = parsed(StartRequest, start[0] if start and start[0] is not None else {})
-    if request.state is not None:
-        try:
-            return SessionState.model_validate(request.state)
-        except ValidationError as error:
-            raise SessionError(ErrorType.INVALID_REQUEST, f"state: {explained(error)}") from None
-    return _new_state(request)
-
-
-def _new_state(request: StartRequest) -> SessionState:
-    return SessionState(
-        session_id=workflow.info().workflow_id,
-        config=request.config,
-        fork_of=request.fork_of,
-        started_at=workflow.info().start_time,
-        context=SessionContext.initial(request.context),
-    )
 
 
 def _request(model: type[_Request], argument: RawValue) -> _Request:

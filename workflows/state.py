@@ -15,20 +15,22 @@ from workflows.contract import (
     Config,
     ConfigureRequest,
     ContextPatch,
-    ContextVersions,
     ForkSource,
     PatchRequest,
+    RespondRequest,
     RollbackRequest,
     Snapshot,
     TaskInput,
     TaskOutput,
     TaskRecord,
     TaskRequest,
+    WaitingNotice,
 )
 from workflows.errors import ErrorType, SessionError
 from workflows.fields import SessionStatus, TaskStatus, Timestamp
-from workflows.ledger import Ledger, RunningTask, final_record, rejected_entry
+from workflows.ledger import Ledger, final_record, rejected_entry
 from workflows.pending import PendingList, PendingTask
+from workflows.running_task import RunningTask
 from workflows.validation import check_output, known_fields_of
 
 _CLOSE_ORDER = ("drain", "discard", "now")
@@ -65,7 +67,7 @@ class SessionState(BaseModel):
             self.ledger.accept(task)
             self.active_at = now
             if task.on_busy == "interrupt":
-                self.cancel_running(f"interrupted by {task.task_id}")
+                self._cancel_running(f"interrupted by {task.task_id}", now)
         return self._known(task.task_id, now)
 
     def check_submit(self, request: TaskRequest, now: datetime) -> PendingTask:
@@ -93,9 +95,23 @@ class SessionState(BaseModel):
         if waiting:
             self._end_waiting(waiting, "cancelled", SessionError(ErrorType.TASK_CANCELLED, reason), now)
         elif self.running and self.running.task.task_id == request.task_id:
-            self.cancel_running(reason)
+            self.running.cancel(reason, now)
         else:
             raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {request.task_id} waits or runs")
+
+    def wait(self, notice: WaitingNotice) -> None:
+        """Note what the running task asks a person, or that it asks no more. Raises SessionError (UnknownTask)."""
+        if self.running and self.running.task.task_id == notice.task_id:
+            self.running.waiting_for = notice.question
+        elif notice.question:
+            raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {notice.task_id} runs")
+
+    def respond(self, request: RespondRequest, now: datetime) -> None:
+        """Accept an answer for the running task. Raises SessionError: UnknownTask, and as RunningTask.answer does."""
+        record = self._known(request.task_id, now)
+        if self.running is None or self.running.task.task_id != request.task_id:
+            raise SessionError(ErrorType.NOT_WAITING, f"{request.task_id} is {record.status} and waits for no answer")
+        self.running.answer(request, now)
 
     def configure(self, request: ConfigureRequest, now: datetime) -> Config:
         """Change the settings that `request` names; tasks accepted before keep what they were accepted with."""
@@ -134,7 +150,7 @@ class SessionState(BaseModel):
         if request.mode != "drain":
             self._drop_pending(reason, now)
         if request.mode == "now":
-            self.cancel_running(reason)
+            self._cancel_running(reason, now)
 
     def refuse(self, message: str, body: Any, error: SessionError, now: datetime) -> None:
         """Keep a message that could not be taken, with what of it can be shown."""
@@ -170,9 +186,15 @@ class SessionState(BaseModel):
             session_id=self.session_id, task_id=task.task_id, input=task.input, context=self.context.inject(task)
         )
 
+    def running_task(self) -> RunningTask:
+        """The task under way. Raises SessionError (UnknownTask) where there is none."""
+        if self.running is None:
+            raise SessionError(ErrorType.UNKNOWN_TASK, "no task is running")
+        return self.running
+
     def complete(self, output: TaskOutput, now: datetime) -> None:
         """End the running task with its result; what the contract forbids of a result ends it as failed."""
-        running = self._running()
+        running = self.running_task()
         known: dict[str, Any] = {}
         try:
             check_output(output)
@@ -193,31 +215,14 @@ class SessionState(BaseModel):
         **known: Any,
     ) -> None:
         """End the running task without touching the context; one that was asked to end is `cancelled` all the same."""
-        running = self._running()
+        running = self.running_task()
         if running.cancel_reason is not None:
             status, error = "cancelled", SessionError(ErrorType.TASK_CANCELLED, running.cancel_reason)
         if status in {"failed", "timed_out"} and self.config.on_failure == "pause":
             self.paused = True
-        versions = ContextVersions(before=running.version, after=after)
-        self.ledger.finish(
-            final_record(
-                running.task,
-                status,
-                now,
-                error,
-                started_at=running.started_at,
-                run_id=running.run_id,
-                context_version=versions,
-                **known,
-            )
-        )
+        self.ledger.finish(running.final_record(status, now, error, after=after, **known))
         self.running = None
         self.active_at = now
-
-    def cancel_running(self, reason: str) -> None:
-        """Note that the running task is to end; the run carries it out."""
-        if self.running and self.running.cancel_reason is None:
-            self.running.cancel_reason = reason
 
     @property
     def over(self) -> bool:
@@ -231,7 +236,9 @@ class SessionState(BaseModel):
             return "closed" if self.over else "draining"
         if self.paused:
             return "paused"
-        return "running" if self.running else "idle"
+        if self.running is None:
+            return "idle"
+        return "waiting" if self.running.waiting_for else "running"
 
     def record(self, task_id: str, now: datetime) -> TaskRecord | None:
         """What is known of a task, or null if it was never heard of."""
@@ -239,15 +246,7 @@ class SessionState(BaseModel):
             return self.running.record()
         waiting = self.pending.get(task_id)
         if waiting:
-            return TaskRecord(
-                task_id=task_id,
-                kind=waiting.kind,
-                status="pending",
-                position=self.pending.position(task_id, now),
-                labels=waiting.labels,
-                submitted_at=waiting.submitted_at,
-                input_preview=waiting.input_preview,
-            )
+            return waiting.record(self.pending.position(task_id, now))
         return self.ledger.record(task_id)
 
     def snapshot(self) -> Snapshot:
@@ -277,11 +276,6 @@ class SessionState(BaseModel):
             raise SessionError(ErrorType.UNKNOWN_TASK, f"{task_id} is not known")
         return record
 
-    def _running(self) -> RunningTask:
-        if self.running is None:
-            raise SessionError(ErrorType.UNKNOWN_TASK, "no task is running")
-        return self.running
-
     def _absorb(self, task: PendingTask, output: TaskOutput, now: datetime) -> int:
         """Bring a successful result into the context and return the version it leaves."""
         if task.write:
@@ -289,6 +283,10 @@ class SessionState(BaseModel):
         if output.patch is not None:
             raise SessionError(ErrorType.PATCH_NOT_ALLOWED, "a task without write access returned a patch")
         return self.context.version
+
+    def _cancel_running(self, reason: str, now: datetime) -> None:
+        if self.running:
+            self.running.cancel(reason, now)
 
     def _drop_pending(self, reason: str, now: datetime) -> None:
         for task in list(self.pending.tasks):

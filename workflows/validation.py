@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from workflows import limits
-from workflows.contract import Request, TaskOutput
+from workflows.contract import TaskOutput
 from workflows.encoding import json_bytes, preview
 from workflows.errors import ErrorType, SessionError
-from workflows.fields import Id
+from workflows.fields import Id, Request
 
 _SHOWN = 3  # problems named; the rest are counted
 _FIELD_BYTES = 80  # of a field's path, which the sender may have made up

@@ -1,0 +1,35 @@
+"""What each signal asks of a session. Pure: a name and a decoded body in, a changed state out."""
+
+from datetime import datetime
+from typing import Any
+
+from workflows.contract import CancelRequest, CloseRequest, RespondRequest, TaskRequest, WaitingNotice
+from workflows.errors import ErrorType, SessionError
+from workflows.state import SessionState
+from workflows.validation import parsed
+
+DESCRIPTION = (
+    "submit(TaskRequest), cancel_task({task_id, reason?}), respond({task_id, question_id?, value}), pause(), resume(), "
+    "close({mode?, reason?})"
+)
+
+
+def act(state: SessionState, name: str, body: Any, now: datetime) -> None:
+    """Do what the signal asks. Raises SessionError and changes nothing."""
+    match name:
+        case "submit":
+            state.submit(parsed(TaskRequest, body), now)
+        case "cancel_task":
+            state.cancel(parsed(CancelRequest, body), now)
+        case "task_waiting":
+            state.wait(parsed(WaitingNotice, body))
+        case "respond":
+            state.respond(parsed(RespondRequest, body), now)
+        case "pause" | "resume" if body is None:
+            state.paused = name == "pause"
+        case "pause" | "resume":
+            raise SessionError(ErrorType.INVALID_REQUEST, "takes no argument")
+        case "close":
+            state.close(parsed(CloseRequest, {} if body is None else body), now)
+        case _:
+            raise SessionError(ErrorType.INVALID_REQUEST, "there is no signal of that name")
