@@ -15,7 +15,8 @@ from activities.offline_model import OfflineModel
 from starter.connection import DEFAULT_TASK_QUEUE, connect
 from starter.dev_server import LOOPBACK, DevServer
 from tests.harness import WAIT, strict_runner
-from worker import build_worker
+from tests.kinds import ApproveWorkflow
+from worker import KINDS, build_worker
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs/http.md").read_text()
 BLOCK = re.compile(r"```sh\n(?P<command>.*?)```\n(?:```json\n(?P<answer>.*?)```\n)?", re.DOTALL)
@@ -48,7 +49,13 @@ async def server() -> AsyncIterator[DevServer]:
     try:
         await server.start()
         temporal = await connect(server.address)
-        async with build_worker(temporal, OfflineModel(), queue=DEFAULT_TASK_QUEUE, workflow_runner=strict_runner()):
+        async with build_worker(
+            temporal,
+            OfflineModel(),
+            queue=DEFAULT_TASK_QUEUE,
+            kinds=[*KINDS, ApproveWorkflow],
+            workflow_runner=strict_runner(),
+        ):
             yield server
     finally:
         server.stop()
@@ -68,7 +75,11 @@ async def test_every_command_of_the_http_page_answers_as_shown(server: DevServer
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, errors = await asyncio.wait_for(process.communicate(), WAIT)
+    try:
+        out, errors = await asyncio.wait_for(process.communicate(), WAIT)
+    finally:
+        if process.returncode is None:
+            process.kill()
     assert (0, b"") == (process.returncode, errors)
     answers = out.decode().split(f"{BETWEEN}\n")
     assert len(blocks) == len(answers)
