@@ -54,6 +54,12 @@ async def _check(harness: Harness, session: Session, tasks: list[str]) -> None:
     assert (len(tasks), len(tasks), 0) == (counters.submitted, counters.completed, counters.rejected)
 
 
+async def _version_seen(harness: Harness, session: Session, task_id: str) -> int:
+    child = harness.temporal.get_workflow_handle(task_workflow_id(session.id, task_id), result_type=TaskOutput)
+    version: int = (await child.result()).output["context"]["version"]
+    return version
+
+
 async def test_100_tasks_in_one_burst_run_once_each_in_order_beside_another_session(harness: Harness) -> None:
     one, other = await harness.open(context={"of": "one"}), await harness.open(context={"of": "other"})
     bursts = await asyncio.gather(_burst(one, 100), _burst(other, 20))
@@ -61,10 +67,22 @@ async def test_100_tasks_in_one_burst_run_once_each_in_order_beside_another_sess
     assert ((await one.context()).values["of"], (await other.context()).values["of"]) == ("one", "other")
 
 
-async def test_300_tasks_over_many_hand_overs_run_once_each_in_order(small_runs: Harness) -> None:
+async def test_300_tasks_of_six_senders_over_many_hand_overs_run_once_each_in_order(small_runs: Harness) -> None:
     session = await small_runs.open(context={"kept": "through every run"})
-    tasks = await _burst(session, 300)
-    await _check(small_runs, session, tasks)
+
+    async def send(sender: int) -> list[str]:
+        tasks = [f"task-{sender}-{number:02}" for number in range(50)]
+        for task_id in tasks:
+            await session.submit(f"question of {session.id} {task_id}", task_id=task_id, kind="Show")
+        return tasks
+
+    senders = await asyncio.gather(*(send(sender) for sender in range(6)))
+    for tasks in senders:
+        await session.result(tasks[-1], 4 * WAIT)
+    seen = {task_id: await _version_seen(small_runs, session, task_id) for tasks in senders for task_id in tasks}
+    order = sorted(seen, key=lambda task_id: seen[task_id])
+    await _check(small_runs, session, order)
+    assert senders == [[task_id for task_id in order if task_id in tasks] for tasks in senders]
     query = f"WorkflowId = '{session.id}' AND ExecutionStatus = 'ContinuedAsNew'"
     hand_overs = await small_runs.temporal.count_workflows(query)
     assert hand_overs.count >= 5

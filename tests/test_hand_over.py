@@ -1,0 +1,187 @@
+"""Continue-as-new under fire: forced early by the server's own settings, nothing lost, doubled or forgotten."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from starter.client import Session
+from starter.connection import connect
+from starter.dev_server import DevServer
+from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
+from workflows.contract import Config, ContextPatch
+
+BANANA = "What colour is a banana?"
+EVENTS_A_RUN = 60
+"""The server suggests continue-as-new from here: some five tasks, or twenty signals."""
+
+
+@pytest.fixture(scope="module")
+async def tiny_runs() -> AsyncIterator[Harness]:
+    """A server that suggests continue-as-new all the time, and a worker on it."""
+    settings: dict[str, object] = {"limit.historyCount.suggestContinueAsNew": EVENTS_A_RUN}
+    server = DevServer(database=None, port=0, ui_port=0, http_port=0, settings=settings)
+    await server.start()
+    try:
+        harness = Harness(await connect(server.address))
+        async with harness.worker():
+            yield harness
+        await harness.replay_all()
+    finally:
+        server.stop()
+
+
+async def runs(session: Session) -> int:
+    """How often the session has continued as new."""
+    query = f"WorkflowId = '{session.id}' AND ExecutionStatus = 'ContinuedAsNew'"
+    return (await session.temporal.count_workflows(query)).count
+
+
+async def hand_over(session: Session, times: int = 1) -> None:
+    """Make the session continue as new that many times, with messages that change nothing."""
+    async with asyncio.timeout(WAIT):
+        for _ in range(times):
+            handle = session.temporal.get_workflow_handle(session.id)
+            run = (await handle.describe()).run_id
+            while (await handle.describe()).run_id == run:
+                await asyncio.gather(*(session.resume() for _ in range(10)))
+                await session.snapshot()
+
+
+async def _asking(session: Session) -> str:
+    task_id = await session.submit("deploy", kind="Approve")
+    await snapshot_when(session, lambda s: s.status == "waiting")
+    return task_id
+
+
+async def test_a_running_task_goes_on_over_hand_overs_and_its_answer_finds_it(tiny_runs: Harness) -> None:
+    session = await tiny_runs.open()
+    task_id = await _asking(session)
+    before = await session.task(task_id)
+    await hand_over(session, 3)
+    assert before == await session.task(task_id)
+    later = await session.submit(BANANA)
+    await session.respond(task_id, "yes")
+    await snapshot_when(session, lambda s: s.running is not None and s.running.waiting_for is not None)
+    await session.respond(task_id, "because")
+    record = await session.result(task_id, WAIT)
+    assert ("completed", {"did": "deploy", "why": "because"}) == (record.status, record.output)
+    assert before
+    assert before.run_id == record.run_id
+    assert "completed" == (await session.result(later, WAIT)).status
+    assert [task_id, later] == [turn.task_id for turn in (await session.context()).transcript]
+
+
+@pytest.mark.parametrize("kind", ["Hang", "Stubborn"])
+async def test_a_task_of_an_earlier_run_is_cancelled_and_terminated_like_any_other(
+    tiny_runs: Harness, kind: str
+) -> None:
+    session = await tiny_runs.open(Config(cancel_grace=1.0))
+    task_id = await session.submit(None, kind=kind)
+    await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
+    await hand_over(session)
+    await session.cancel(task_id, "enough")
+    record = await session.result(task_id, WAIT)
+    assert record.error
+    assert ("cancelled", "enough") == (record.status, record.error.message)
+    assert "yellow" in await ask(session, BANANA)
+
+
+async def test_a_cancel_that_an_earlier_run_asked_for_is_carried_out_by_the_next(tiny_runs: Harness) -> None:
+    session = await tiny_runs.open(Config(cancel_grace=3.0))
+    task_id = await session.submit(None, kind="Stubborn")
+    await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
+    await session.cancel(task_id, "enough")
+    await hand_over(session)
+    assert "cancelled" == (await session.result(task_id, WAIT)).status
+
+
+async def test_a_failure_and_a_conflict_of_an_adopted_task_are_its_own(tiny_runs: Harness) -> None:
+    session = await tiny_runs.open()
+    task_id = await session.submit({"seconds": 3, "set": {"tea": "task"}}, kind="Slow")
+    await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
+    await session.patch_context({"set": {"tea": "outside"}})
+    await hand_over(session)
+    record = await session.result(task_id, WAIT)
+    assert record.error
+    assert ("failed", "ContextConflict", "remembered") == (record.status, record.error.type, record.output)
+    assert {"tea": "outside"} == (await session.context()).values
+
+
+async def test_all_that_a_session_knows_survives_a_hand_over(tiny_runs: Harness) -> None:
+    session = await tiny_runs.open(Config(title="kept", cancel_grace=1.0), context={"own": 1})
+    done = await run_task(session, BANANA)
+    failed = await run_task(session, "named", kind="Raise")
+    await session.patch_context(ContextPatch(set={"outside": True}))
+    soon = datetime.now(UTC) + timedelta(seconds=5)
+    task_id = await _asking(session)
+    delayed = await session.submit(BANANA, task_id="delayed", not_before=soon, labels={"l": "1"})
+    waiting = await session.submit(BANANA, task_id="waiting", on_busy="enqueue")
+    await session.submit("another body", task_id=done.task_id)
+    before = (await session.snapshot(), await session.context(), await session.task(delayed), await session.context(1))
+    await hand_over(session, 2)
+    after = (await session.snapshot(), await session.context(), await session.task(delayed), await session.context(1))
+    assert before == after
+    assert [done, failed] == [await session.task(record.task_id) for record in (done, failed)]
+    await session.submit(BANANA, task_id=done.task_id)
+    await session.cancel(task_id)
+    records = [await session.result(name, WAIT) for name in (waiting, delayed)]
+    assert ["completed", "completed"] == [record.status for record in records]
+    assert records[1].started_at
+    assert soon <= records[1].started_at
+    counters = (await session.snapshot()).counters
+    assert (5, 3, 1, 1, 1) == (
+        counters.submitted,
+        counters.completed,
+        counters.failed,
+        counters.cancelled,
+        counters.rejected,
+    )
+
+
+async def test_updates_that_race_hand_overs_take_effect_once(tiny_runs: Harness) -> None:
+    session = await tiny_runs.open()
+    stop = asyncio.Event()
+
+    async def fire() -> None:
+        while not stop.is_set():
+            await asyncio.gather(*(session.resume() for _ in range(20)))
+
+    firing = asyncio.create_task(fire())
+    try:
+        for number in range(40):
+            await session.patch_context({"append": {"numbers": [number]}})
+    finally:
+        stop.set()
+        await firing
+    view = await session.context()
+    assert (40, {"numbers": list(range(40))}) == (view.version, view.values)
+    assert await runs(session) >= 3
+
+
+@pytest.mark.parametrize(
+    ("verb", "status"),
+    [("close", "cancelled"), ("cancel", "cancelled"), ("pause", "running"), ("respond", "completed")],
+)
+async def test_a_verb_that_comes_with_a_hand_over_takes_effect(tiny_runs: Harness, verb: str, status: str) -> None:
+    """Sent in one burst with what makes the run hand over: in the very workflow task that does it, or right beside."""
+
+    async def one(lead: int) -> tuple[str, str]:
+        session = await tiny_runs.open(Config(default_kind="Approve"))
+        task_id = await session.submit("deploy")
+        await snapshot_when(session, lambda s: s.status == "waiting")
+        act: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "close": lambda: session.close("now"),
+            "cancel": lambda: session.cancel(task_id),
+            "pause": session.pause,
+            "respond": lambda: session.respond(task_id, "no"),
+        }
+        noise = [session.cancel("nobody") for _ in range(EVENTS_A_RUN)]
+        await asyncio.gather(*noise[:lead], act[verb](), *noise[lead:])
+        if verb != "pause":
+            return (await session.result(task_id, WAIT)).status, ""
+        return "running", (await snapshot_when(session, lambda s: s.status == "paused")).status
+
+    assert {status} == {found for found, _ in await asyncio.gather(*(one(lead) for lead in range(0, 56, 7)))}
