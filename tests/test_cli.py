@@ -174,6 +174,38 @@ async def test_a_conversation_by_lines(run: Command, name: str) -> None:
     assert "1.39 million km" in talked.out
 
 
+async def test_what_a_task_asks_is_shown_and_answered(run: Command, name: str) -> None:
+    await run("open", name)
+    early = await run("respond", name, "yes")
+    assert (5, 1, True) == (early.code, len(early.err.splitlines()), "NotWaiting" in early.err)
+    await run("submit", name, "deploy", "--kind", "Approve", "--task-id", "asks")
+    await _until_shown(run, name, "deploy? (yes / no)")
+    for words, error in ((("perhaps",), "InvalidRequest"), (("yes", "--question", "old"), "NotWaiting")):
+        refused = await run("respond", name, *words)
+        assert (5, True) == (refused.code, error in refused.err)
+    assert Ran(0, "asks has the answer\n", "") == await run("respond", name, "yes")
+    await _until_shown(run, name, "Why?")
+    answered = await run("respond", name, '{"it": "is Tuesday"}', "--json-input", "--task", "asks", "--json")
+    assert name == Snapshot.model_validate_json(answered.out).session_id
+    ended = await run("result", name, "asks", "--json")
+    assert {"did": "deploy", "why": {"it": "is Tuesday"}} == json.loads(ended.out)["output"]
+
+
+async def test_a_conversation_asks_on_the_spot(run: Command, name: str) -> None:
+    await run("open", name, "--default-kind", "Approve")
+    talked = await run("chat", name, stdin="deploy\nperhaps\nyes\nit is Tuesday\n/quit\n")
+    assert 0 == talked.code
+    assert "deploy? (yes / no)" in talked.out
+    assert "must be one of" in talked.out
+    assert "it is Tuesday" in talked.out.split("Why?")[1]
+
+
+async def _until_shown(run: Command, name: str, text: str) -> None:
+    async with asyncio.timeout(WAIT):
+        while text not in (await run("show", name)).out:
+            pass
+
+
 async def test_every_command_is_on_the_help_page_with_an_example_and_json() -> None:
     pages = await asyncio.gather(_run("--help"), _run("ask", "--help"))
     assert 'python -m starter ask demo "What colour is a banana?"' in pages[1].out

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from starter.cli import arguments as a
 from starter.cli import output, views
 from starter.cli.app import PROGRAM, TASKS, connected, verb
-from starter.cli.exits import ExitCode, command_error, not_completed
+from starter.cli.exits import ExitCode, command_error, not_completed, refusal
 from starter.cli.terminal import Terminal
+from workflows.contract import Question
 
 if TYPE_CHECKING:
     from starter.client import Session
@@ -31,6 +32,7 @@ async def chat(session: a.SessionId) -> None:
 
     Opens the session if there is none of that name yet, shows the last turns, then reads questions, one a line.
     /show tells how the session stands, /cancel ends what runs, /quit leaves; what was asked goes on without you.
+    When a task asks something itself, the next line is the answer.
     """
     terminal = Terminal()
     conversation = Conversation(await (await connected()).open(session), terminal)
@@ -42,6 +44,10 @@ async def chat(session: a.SessionId) -> None:
             output.note(f"{conversation.waiting} unanswered; `{PROGRAM} chat {session}` shows what came of it")
 
 
+LOOK = 0.5
+"""Seconds between looks at what a task may ask, while one runs: a person hardly notices, a session hardly either."""
+
+
 @dataclass
 class Asked:
     """A question without an answer yet. `in_view`: it stands right above the place of its answer."""
@@ -49,7 +55,7 @@ class Asked:
     task_id: str
     question: str
     in_view: bool
-    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Conversation:
@@ -59,14 +65,16 @@ class Conversation:
         self._session = session
         self._terminal = terminal
         self._unanswered: asyncio.Queue[Asked] = asyncio.Queue()
+        self._first: Asked | None = None
+        self._asks: Question | None = None
         self.waiting = 0
         self._commands = {"/show": self._show, "/cancel": self._cancel}
 
     async def run(self) -> None:
         """Talk until the person leaves, or stdin ends and everything asked is answered."""
         await self._enter()
-        both = {asyncio.create_task(self._listen()), asyncio.create_task(self._print_answers())}
-        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        all_three = {asyncio.create_task(work()) for work in (self._listen, self._print_answers, self._print_questions)}
+        done, _ = await asyncio.wait(all_three, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
 
@@ -99,6 +107,8 @@ class Conversation:
                     await self._commands[text]()
                 elif text.startswith("/"):
                     self._terminal.show(f"there is no {text}; there are {', '.join(self._commands)}, /quit")
+                elif text and self._first and self._asks:
+                    await self._respond(self._first, self._asks, text)
                 elif text:
                     await self._ask(text)
             except Exception as error:
@@ -111,10 +121,24 @@ class Conversation:
 
     async def _ask(self, question: str) -> None:
         asked = self._expect(await self._session.submit(question), question, in_view=self._terminal.interactive)
+        await self._hear(asked)
+
+    async def _respond(self, asked: Asked, question: Question, value: str) -> None:
+        """Answer what the task asks; where the session refuses it, the question stays."""
+        before = await self._session.snapshot()
+        await self._session.respond(asked.task_id, value, question.id)
+        if refused := refusal("respond", asked.task_id, before, await self._session.snapshot()):
+            raise refused
+        asked.heard.clear()
+        self._asks = None
+        await self._hear(asked)
+
+    async def _hear(self, asked: Asked) -> None:
+        """Keep the prompt away for a moment: most often the answer, or what the task asks, is there by then."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(QUICK):
-                await asked.answered.wait()
-        if not asked.answered.is_set():
+                await asked.heard.wait()
+        if not asked.heard.is_set():
             asked.in_view = False
             output.note("still at it; ask on, the answer comes when it is there")
 
@@ -126,16 +150,34 @@ class Conversation:
 
     async def _print_answers(self) -> None:
         while True:
-            asked = await self._unanswered.get()
+            asked = self._first = await self._unanswered.get()
             record = await self._session.result(asked.task_id)
             question = "" if asked.in_view else asked.question
             if record.status == "completed":
                 self._terminal.show(output.Exchange(question, output.readable(record.output)))
             else:
                 self._terminal.show(output.Exchange(question, not_completed(record).message, failed=True))
+            self._asks = None
             self.waiting -= 1
-            asked.answered.set()
+            asked.heard.set()
             self._unanswered.task_done()
+
+    async def _print_questions(self) -> None:
+        """Show what the running task asks of the person, each time it asks."""
+        from temporalio.service import RPCError  # noqa: PLC0415 (takes 0.2 s; usage errors do without)
+
+        from starter.calls import NoWorkerError  # noqa: PLC0415 (the same)
+
+        while True:
+            await asyncio.sleep(LOOK)
+            if not self.waiting or self._asks:
+                continue
+            with contextlib.suppress(NoWorkerError, RPCError):  # a worker or a server that restarts is waited for
+                running = (await self._session.snapshot()).running
+                if running and running.waiting_for and self._first and running.task_id == self._first.task_id:
+                    self._asks, self._first.in_view = running.waiting_for, False
+                    self._terminal.show(views.question(running.waiting_for))
+                    self._first.heard.set()
 
     async def _show(self) -> None:
         self._terminal.show(*views.session(await self._session.snapshot()))

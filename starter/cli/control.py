@@ -1,4 +1,4 @@
-"""Commands that steer a session: cancel, stop, pause, resume, patch, rollback, configure."""
+"""Commands that steer a session: cancel, stop, respond, pause, resume, patch, rollback, configure."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +7,7 @@ import typer
 from starter.cli import arguments as a
 from starter.cli import output
 from starter.cli.app import SESSIONS, TASKS, answer, connected, sent, verb
-from starter.cli.exits import CommandError, ExitCode, not_completed
+from starter.cli.exits import CommandError, ExitCode, not_completed, refusal
 
 if TYPE_CHECKING:
     from starter.client import Session
@@ -32,6 +32,39 @@ async def stop(session: a.SessionId, *, reason: Reason = None, as_json: a.AsJson
     if snapshot.running is None:
         raise CommandError(ExitCode.NOT_FOUND, f"nothing runs in session {session}")
     await _cancelled(here, snapshot.running.task_id, reason, as_json=as_json)
+
+
+@verb("respond demo yes", TASKS)
+async def respond(
+    session: a.SessionId,
+    value: Annotated[str, typer.Argument(metavar="ANSWER", help="What to answer.", show_default=False)],
+    *,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="Only if this task asks.")] = None,
+    question: Annotated[str | None, typer.Option(metavar="ID", help="Only if it asks this question.")] = None,
+    json_input: Annotated[bool, typer.Option("--json-input", help="The answer is JSON, not text.")] = False,
+    as_json: a.AsJson = False,
+) -> None:
+    """Answer what the running task asks.
+
+    `show` shows the question; the answer goes to the one that is asked now.
+    """
+    here = (await connected()).get(session)
+    before = await answer(here.snapshot())
+    running = before.running
+    if task is None and (running is None or running.waiting_for is None):
+        raise CommandError(ExitCode.REFUSED, f"NotWaiting: nothing in session {session} waits for an answer")
+    if running and running.waiting_for and task in (None, running.task_id):
+        task, question = running.task_id, question or running.waiting_for.id
+    await here.respond(str(task), a.task_input(value, None, as_json=json_input), question)
+    with sent(f"the answer to {task} is sent"):
+        after = await here.snapshot()
+    refused = refusal("respond", str(task), before, after)
+    if refused:
+        raise refused
+    if as_json:
+        output.show_json(after)
+    else:
+        output.show(f"{task} has the answer")
 
 
 @verb("pause demo", SESSIONS)

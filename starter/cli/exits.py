@@ -3,7 +3,7 @@
 import sys
 from enum import IntEnum
 
-from workflows.contract import TaskRecord
+from workflows.contract import Snapshot, TaskRecord
 from workflows.errors import ErrorType, SessionError
 
 
@@ -60,6 +60,13 @@ def not_completed(record: TaskRecord) -> CommandError:
     why = f": {error.type}: {error.message}" if error else ""
     code = _code(error.type) if error and record.status == "rejected" else ExitCode.TASK_NOT_COMPLETED
     return CommandError(code, f"task {record.task_id} {record.status.replace('_', ' ')}{why}")
+
+
+def refusal(message: str, task_id: str, before: Snapshot, after: Snapshot) -> SessionError | None:
+    """Why a message about that task was refused, if it was between two looks at the session."""
+    entries = [entry for entry in after.rejected if (entry.message, entry.task_id) == (message, task_id)]
+    error = entries[-1].error if entries and entries[-1] not in before.rejected else None
+    return SessionError(error.type, error.message) if error else None
 
 
 def command_error(error: Exception) -> CommandError:

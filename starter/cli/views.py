@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from starter.cli.output import Facts, Part, Table, readable
-from workflows.contract import ContextView, Counters, PendingEntry, RejectedEntry, Snapshot, TaskRecord
+from workflows.contract import ContextView, Counters, PendingEntry, Question, RejectedEntry, Snapshot, TaskRecord
 
 if TYPE_CHECKING:
     from starter.client import SessionListing  # imports temporalio, which takes 0.2 s
@@ -17,6 +17,7 @@ RECENT = 10
 def session(snapshot: Snapshot) -> Iterator[Part]:
     """A session at a glance."""
     config = snapshot.config
+    asks = snapshot.running.waiting_for if snapshot.running else None
     yield Facts(
         {
             "session": snapshot.session_id,
@@ -27,6 +28,7 @@ def session(snapshot: Snapshot) -> Iterator[Part]:
             "started": moment(snapshot.started_at),
             "context": f"version {snapshot.context_version}",
             "tasks": counted(snapshot.counters),
+            "asks": question(asks) if asks else None,
         }
     )
     yield Table(_TASK, [_record(snapshot.running)] if snapshot.running else [], "running")
@@ -47,7 +49,7 @@ def tasks(snapshot: Snapshot) -> Table:
 
 def task(record: TaskRecord) -> Iterator[Part]:
     """Everything that is known of one task."""
-    error, versions, question = record.error, record.context_version, record.waiting_for
+    error, versions, asked = record.error, record.context_version, record.waiting_for
     yield Facts(
         {
             "task": record.task_id,
@@ -61,12 +63,17 @@ def task(record: TaskRecord) -> Iterator[Part]:
             "input": record.input_preview,
             "context": " to ".join(str(v) for v in (versions.before, versions.after) if v is not None),
             "usage": record.usage,
-            "asks": question.text if question else None,
+            "asks": question(asked) if asked else None,
             "error": f"{error.type}: {error.message}" if error else None,
         }
     )
     if record.output is not None:
         yield readable(record.output)
+
+
+def question(asked: Question) -> str:
+    """What a task asks a person, with what may be answered."""
+    return asked.text + (f" ({' / '.join(asked.choices)})" if asked.choices else "")
 
 
 def context(view: ContextView) -> Iterator[Part]:
