@@ -1,213 +1,155 @@
-"""The session's memory against a plain model of it: full copies of every version, and the contract's words as code."""
+"""Facts of a session's memory, each of the contract's words on context, turns and versions by its name."""
 
-from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.samples import EXPANDING, NOW, accepted, carried, handed_over, refused
+from tests.samples import (
+    EXPANDING,
+    NOW,
+    accepted,
+    at,
+    carried,
+    error_of,
+    known,
+    refused,
+    request,
+    running,
+    session,
+    start,
+)
 from workflows import limits
 from workflows.context import SessionContext
-from workflows.contract import ContextPatch
+from workflows.contract import CancelRequest, ContextPatch, PatchRequest, RollbackRequest, TaskOutput
 from workflows.encoding import canonical
-from workflows.pending import PendingTask
+from workflows.errors import SessionError
+from workflows.state import SessionState
 
-KEYS = st.sampled_from("abn")  # "n" must not be read under `read: none`
-VALUES = st.sampled_from([None, False, True, 0, 1, 1.0, "", "x" * 20, [], [1], [None, [2]], {"k": None}, {"k": [1]}])
-LISTS = st.lists(VALUES, max_size=2)
-PATCHES = st.builds(
-    ContextPatch,
-    set=st.dictionaries(KEYS, VALUES, max_size=2),
-    unset=st.lists(KEYS, max_size=1),
-    append=st.dictionaries(KEYS, LISTS, max_size=1),
-)
-Version = tuple[dict[str, Any], list[tuple[str, int]]]
+READ_ONLY = {"write": False}
 
 
-def patched(values: dict[str, Any], patch: ContextPatch) -> dict[str, Any] | None:
-    """The contract: unset, set, append; a missing key makes a list, something else than a list fails (null)."""
-    new = {key: value for key, value in values.items() if key not in patch.unset} | patch.set
-    if any(not isinstance(new.get(key, []), list) for key in patch.append):
-        return None
-    return deepcopy(new | {key: new.get(key, []) + items for key, items in patch.append.items()})
+def patch_from_outside(state: SessionState, **values: Any) -> int:
+    return state.patch_context(PatchRequest(patch=ContextPatch(set=values)), NOW)
 
 
-def changed(before: dict[str, Any], patch: ContextPatch) -> set[str]:
-    """Keys that a patch changes: setting a key changes it, unsetting one that is not there does not."""
-    return {*patch.set, *patch.append, *(key for key in patch.unset if key in before)}
+def complete(state: SessionState, output: Any = "out", **patch: Any) -> None:
+    state.complete(TaskOutput(output=output, patch=ContextPatch(**patch) if patch else None), NOW)
 
 
-def alike(one: Any, other: Any) -> bool:
-    """Equal as JSON: unlike in Python, 1, 1.0 and true are three values."""
-    return one is other or (type(one) is type(other) and canonical([one]) == canonical([other]))
+def versions(state: SessionState) -> tuple[int | None, int | None]:
+    """The context version that the task saw, and the one it left."""
+    record = known(state)
+    return record.context_version.before, record.context_version.after
 
 
-def weight(values: dict[str, Any]) -> int:
-    return sum(len(canonical(key).encode()) + len(canonical(value).encode()) + 2 for key, value in values.items())
+def test_a_task_sees_the_context_as_of_its_start_and_not_of_its_submission() -> None:
+    state = session("a")
+    patch_from_outside(state, tea=1)
+    task = state.next_task(NOW)
+    assert task
+    seen = state.start(task, NOW).context
+    patch_from_outside(state, tea=2)
+    assert (1, {"tea": 1}) == (seen.version, seen.values)
+    assert 1 == known(state).context_version.before
 
 
-class ContextMachine(RuleBasedStateMachine):
-    """Tasks, changes from outside, rollbacks and hand-overs in any order."""
-
-    limits: dict[str, int] = {}  # noqa: RUF012 (set once by a subclass)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.monkeypatch = pytest.MonkeyPatch()
-        for name, value in self.limits.items():
-            self.monkeypatch.setattr(limits, name, value)
-        self.context = SessionContext.initial({"a": [None], "b": None})
-        self.versions: list[Version] = [({"a": [None], "b": None}, [])]
-        self.log: list[tuple[int, str, list[str]]] = []
-        self.lost: set[int] = set()  # versions of the turns that left the window
-        self.task: PendingTask | None = None
-        self.touched: set[str] = set()
-
-    def teardown(self) -> None:
-        self.monkeypatch.undo()
-
-    @property
-    def values(self) -> dict[str, Any]:
-        return self.versions[-1][0]
-
-    def becomes(self, by: str, values: dict[str, Any], turns: list[tuple[str, int]], keys: set[str]) -> None:
-        window = turns[-limits.TRANSCRIPT_TURNS :]
-        self.lost |= {version for _, version in turns} - {version for _, version in window}
-        self.log.append((len(self.versions), by, sorted(keys)))
-        self.versions.append((deepcopy(values), window))
-
-    def refusal(self, patch: ContextPatch, inapplicable: str) -> str | None:
-        new = patched(self.values, patch)
-        if new is None:
-            return inapplicable
-        return "ContextTooLarge" if weight(new) > limits.CONTEXT_BYTES else None
-
-    @precondition(lambda self: self.task is None)
-    @rule(read=st.sampled_from(["all", "none", ["a", "missing"]]), turns=st.integers(0, 3))
-    def start(self, read: Any, turns: int) -> None:
-        self.task = accepted(f"t{len(self.versions)}", context={"read": read, "transcript": turns})
-        self.touched = set()
-        seen = self.context.inject(self.task)
-        wanted = (
-            self.values if read == "all" else {k: v for k, v in self.values.items() if k in read and read != "none"}
-        )
-        assert len(self.versions) - 1 == seen.version
-        assert canonical(wanted) == canonical(seen.values)
-        assert (self.versions[-1][1][-turns:] if turns else []) == [(t.task_id, t.version) for t in seen.transcript]
-
-    @precondition(lambda self: self.task is not None)
-    @rule(patch=PATCHES, output=VALUES)
-    def complete(self, patch: ContextPatch, output: Any) -> None:
-        assert self.task is not None
-        task, self.task = self.task, None
-        keys = {*patch.set, *patch.unset, *patch.append}
-        error = "ContextConflict" if keys & self.touched else self.refusal(patch, "InvalidOutput")
-        if error:
-            with refused(error):
-                self.context.complete(patch, task, output, NOW)
-            return
-        version = len(self.versions)
-        assert version == self.context.complete(patch, task, output, NOW)
-        turn = self.context.transcript[-1]
-        assert canonical([task.input, output]) == canonical([turn.input, turn.output])
-        new = patched(self.values, patch)
-        assert new is not None
-        self.becomes(task.task_id, new, [*self.versions[-1][1], (task.task_id, version)], changed(self.values, patch))
-
-    @precondition(lambda self: self.task is not None)
-    @rule()
-    def fail(self) -> None:
-        self.task = None
-
-    @rule(patch=PATCHES, expected=st.sampled_from([None, 0, 1]))
-    def patch_from_outside(self, patch: ContextPatch, expected: int | None) -> None:
-        """`expected` counts back from the present version."""
-        patch = patch.model_copy(update={"unset": [key for key in patch.unset if key in self.values]})
-        version = None if expected is None else len(self.versions) - 1 - expected
-        error = "ContextConflict" if expected else self.refusal(patch, "InvalidRequest")
-        if error:
-            with refused(error):
-                self.context.patch(patch, version, NOW)
-            return
-        self.context.check(patch, version)
-        assert len(self.versions) == self.context.patch(patch, version, NOW)
-        self.touched |= changed(self.values, patch)
-        new = patched(self.values, patch)
-        assert new is not None
-        self.becomes("external", new, self.versions[-1][1], changed(self.values, patch))
-
-    @rule(back=st.integers(-1, 8))
-    def roll_back(self, back: int) -> None:
-        version = len(self.versions) - 1 - back
-        if back == -1 or version < 0 or back > limits.LOG_ENTRIES:
-            with refused("UnknownVersion"):
-                self.context.rollback(version, NOW)
-            return
-        values = self.versions[version][0]
-        turns = self.readable_turns(version)
-        assert len(self.versions) == self.context.rollback(version, NOW)
-        keys = {
-            k for k in {*values, *self.values} if canonical([values.get(k, 0)]) != canonical([self.values.get(k, 0)])
-        }
-        keys |= values.keys() ^ self.values.keys()
-        self.touched |= keys
-        self.becomes("rollback", values, turns, keys)
-
-    @rule()
-    def hand_over(self) -> None:
-        fresh = handed_over(self.context)
-        assert fresh == self.context
-        self.context = fresh
-
-    def readable_turns(self, version: int) -> list[tuple[str, int]]:
-        """The transcript of a version without the turns that have left the window since, oldest first."""
-        turns = [(turn.task_id, turn.version) for turn in self.context.view(version).transcript]
-        then = self.versions[version][1]
-        assert turns == then[len(then) - len(turns) :]
-        assert len(turns) >= len([turn for turn in then if turn[1] not in self.lost])
-        return turns
-
-    @invariant()
-    def every_version_reads_as_it_was(self) -> None:
-        newest = len(self.versions) - 1
-        assert newest == self.context.version
-        for version, (values, _) in enumerate(self.versions):
-            if version < newest - limits.LOG_ENTRIES:
-                with refused("UnknownVersion"):
-                    self.context.view(version)
-            else:
-                assert canonical(values) == canonical(self.context.view(version).values)
-                self.readable_turns(version)
-        assert self.versions[-1][1] == self.readable_turns(newest)
-        assert bool(self.lost) == self.context.truncated
-
-    @invariant()
-    def the_log_lists_the_newest_versions(self) -> None:
-        log = [(entry.version, entry.by, entry.changed) for entry in self.context.view().log]
-        assert self.log[-limits.LOG_ENTRIES :] == log
+def test_a_completed_task_with_write_makes_one_version_and_one_turn_even_without_a_patch() -> None:
+    state = running(options={"input": "in"})
+    complete(state)
+    assert (0, 1) == versions(state)
+    (turn,) = state.context.transcript
+    assert ("a", 1, "in", "out", NOW) == (turn.task_id, turn.version, turn.input, turn.output, turn.finished_at)
 
 
-class TightContextMachine(ContextMachine):
-    """The same with windows so small that everything falls out of them."""
-
-    limits = {"CONTEXT_BYTES": 60, "TRANSCRIPT_TURNS": 3, "LOG_ENTRIES": 5}  # noqa: RUF012
-
-
-TestContext = ContextMachine.TestCase
-TestTightContext = TightContextMachine.TestCase
+def test_a_completed_task_without_write_makes_neither_and_leaves_the_version_it_saw() -> None:
+    state = running(options={"context": READ_ONLY})
+    patch_from_outside(state, tea=1)
+    complete(state)
+    assert ("completed", (0, 0)) == (known(state).status, versions(state))
+    assert (1, []) == (state.context.version, state.context.transcript)
 
 
-# --- single facts -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("patch", [{}, {"set": {"tea": 1}}])
+def test_a_read_only_task_that_returns_a_patch_fails_and_keeps_its_output(patch: dict[str, Any]) -> None:
+    state = running(options={"context": READ_ONLY})
+    state.complete(TaskOutput(output="out", patch=ContextPatch(**patch)), NOW)
+    assert ("failed", "PatchNotAllowed", "out") == (known(state).status, error_of(known(state)), known(state).output)
+    assert ((0, None), 0, {}) == (versions(state), state.context.version, state.context.values)
 
 
-def test_a_task_with_an_empty_patch_makes_one_version_and_one_turn() -> None:
-    context = SessionContext.initial({"k": 1})
-    assert context.complete(ContextPatch(), accepted("a"), "out", NOW) == 1
-    (turn,) = context.transcript
-    assert (turn.task_id, turn.version, turn.input, turn.output, turn.finished_at) == ("a", 1, "a", "out", NOW)
-    assert [(entry.by, entry.changed) for entry in context.view().log] == [("a", [])]
+@pytest.mark.parametrize("end", ["failed", "timed_out", "cancelled", "interrupted"])
+def test_a_task_that_did_not_complete_leaves_no_trace(end: Any) -> None:
+    state = session()
+    patch_from_outside(state, tea=1)
+    before = carried(state.context)
+    state.submit(request(), NOW)
+    start(state)
+    if end in {"cancelled", "interrupted"}:
+        if end == "cancelled":
+            state.cancel(CancelRequest(task_id="a"), NOW)
+        else:
+            state.submit(request("b", on_busy="interrupt"), NOW)
+        complete(state, set={"tea": 2})  # it ends with a result all the same
+    else:
+        state.end(end, SessionError("KeyError", "'tea'"), NOW)
+    assert (1, None) == versions(state)
+    assert before == carried(state.context.model_copy(update={"touched": None}))
+
+
+def test_a_key_changed_meanwhile_fails_the_task_drops_its_whole_patch_and_keeps_its_output() -> None:
+    state = running()
+    patch_from_outside(state, tea="outside")
+    complete(state, set={"tea": "task", "other": 1}, append={"list": [1]})
+    assert ("failed", "ContextConflict", "out") == (known(state).status, error_of(known(state)), known(state).output)
+    assert ((0, None), 1, {"tea": "outside"}) == (versions(state), state.context.version, state.context.values)
+    assert [] == state.context.transcript
+
+
+def test_another_key_changed_meanwhile_is_no_conflict() -> None:
+    state = running()
+    patch_from_outside(state, other="outside")
+    complete(state, set={"tea": "task"})
+    assert ((0, 2), {"tea": "task", "other": "outside"}) == (versions(state), state.context.values)
+
+
+def test_a_key_rolled_back_meanwhile_is_a_conflict_too() -> None:
+    state = session()
+    patch_from_outside(state, tea=1)
+    state.submit(request(), NOW)
+    start(state)
+    state.rollback_context(RollbackRequest(version=0), NOW)
+    complete(state, set={"tea": 2})
+    assert "ContextConflict" == error_of(known(state))
+
+
+def test_a_rollback_makes_a_new_version_with_the_values_and_the_transcript_of_the_old_one() -> None:
+    state = session("a", "b")
+    for task_id in "ab":
+        start(state)
+        complete(state, set={task_id: 1})
+    assert 3 == state.rollback_context(RollbackRequest(version=1), at(1))
+    view = state.context.view()
+    assert ({"a": 1}, ["a"]) == (view.values, [turn.task_id for turn in view.transcript])
+    assert [(1, "a", ["a"]), (2, "b", ["b"]), (3, "rollback", ["b"])] == [
+        (e.version, e.by, e.changed) for e in view.log
+    ]
+    assert ["a", "b"] == [turn.task_id for turn in state.context.view(2).transcript]
+
+
+def test_a_writer_that_expects_another_version_is_refused() -> None:
+    state = session()
+    patch_from_outside(state, tea=1)
+    for expected in (0, 2):
+        with refused("ContextConflict"):
+            state.context.patch(ContextPatch(set={"tea": 2}), expected, NOW)
+    assert 2 == state.context.patch(ContextPatch(set={"tea": 2}), 1, NOW)
+
+
+def test_a_patch_that_would_make_the_context_too_large_fails_its_task_and_keeps_its_output() -> None:
+    state = running()
+    complete(state, set={"tea": "x" * limits.CONTEXT_BYTES})
+    assert ("ContextTooLarge", "out") == (error_of(known(state)), known(state).output)
+    assert ((0, None), {}) == (versions(state), state.context.values)
 
 
 def test_a_conflict_names_the_keys_changed_from_outside() -> None:

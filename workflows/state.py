@@ -199,7 +199,7 @@ class SessionState(BaseModel):
         try:
             check_output(output)
             known = {"output": output.output, "usage": output.usage}
-            after = None if running.cancel_reason is not None else self._absorb(running.task, output, now)
+            after = None if running.cancel_reason is not None else self._absorb(running, output, now)
         except SessionError as error:
             self.end("failed", error, now, **known)
         else:
@@ -276,13 +276,13 @@ class SessionState(BaseModel):
             raise SessionError(ErrorType.UNKNOWN_TASK, f"{task_id} is not known")
         return record
 
-    def _absorb(self, task: PendingTask, output: TaskOutput, now: datetime) -> int:
+    def _absorb(self, running: RunningTask, output: TaskOutput, now: datetime) -> int:
         """Bring a successful result into the context and return the version it leaves."""
-        if task.write:
-            return self.context.complete(output.patch or ContextPatch(), task, output.output, now)
+        if running.task.write:
+            return self.context.complete(output.patch or ContextPatch(), running.task, output.output, now)
         if output.patch is not None:
             raise SessionError(ErrorType.PATCH_NOT_ALLOWED, "a task without write access returned a patch")
-        return self.context.version
+        return running.version  # others may have changed the context meanwhile
 
     def _cancel_running(self, reason: str, now: datetime) -> None:
         if self.running:
