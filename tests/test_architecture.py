@@ -15,6 +15,7 @@ STATE = {
     for name in (
         "pending",
         "ledger",
+        "versions",
         "context",
         "state",
         "details",

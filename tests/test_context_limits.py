@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.samples import NOW, accepted, carried, handed_over, refused
+from tests.samples import EXPANDING, NOW, accepted, carried, handed_over, refused
 from workflows import limits
 from workflows.context import SessionContext
-from workflows.contract import ContextPatch
-from workflows.encoding import model_bytes
+from workflows.contract import ContextPatch, ContextView, Turn
+from workflows.encoding import json_bytes, model_bytes
 
 
 def appended(context: SessionContext, times: int, size: int) -> None:
@@ -29,6 +29,41 @@ def test_fifty_versions_that_append_to_a_large_list_remain_readable() -> None:
     assert [len(context.view(version).values["list"]) for version in range(1, 52)] == list(range(2, 53))
     with refused("UnknownVersion"):
         context.view(0)
+
+
+def test_fifty_versions_of_a_context_of_200_kb_are_kept_as_changes_and_not_as_copies() -> None:
+    """Fields set, lists grown by patches that name them whole, rollbacks, turns: what sessions do."""
+    notes = [{"note": "n" * 180, "number": number} for number in range(1_000)]
+    context = SessionContext.initial({"notes": notes, "mood": "calm", "page": 0})
+    copies = [context.view()]
+    for number in range(1, 51):
+        if number % 10 == 0:
+            context.rollback(number - 3, NOW)
+        elif number % 10 == 1:
+            context.patch(ContextPatch(set={"notes": [*notes, number], "page": number}), None, NOW)
+        else:
+            change = ContextPatch(set={"page": number}, append={"notes": [f"{number}" * 100]}, unset=["mood"])
+            context.complete(change, accepted(f"t{number}", input="i" * 200), "o" * 500, NOW)
+        copies.append(context.view())
+    context = handed_over(context)
+    for copy in copies:
+        view = context.view(copy.version)
+        assert (copy.values, copy.transcript) == (view.values, view.transcript)
+    assert list(range(1, 51)) == [entry.version for entry in context.view().log]
+    assert 200_000 < json_bytes(context.values) < limits.CONTEXT_BYTES
+    assert sum(map(model_bytes, context.log)) < limits.LOG_BYTES
+
+
+def test_a_version_that_is_listed_and_cannot_be_read_is_told_from_one_that_never_was() -> None:
+    context = SessionContext.initial({"text": "0" * 100_000})
+    for number in range(1, 4):
+        context.patch(ContextPatch(set={"text": f"{number}" * 100_000}), None, NOW)
+    assert [1, 2, 3] == [entry.version for entry in context.view().log]
+    assert "2" == context.view(2).values["text"][0]
+    for version, says in ((1, "version 1 cannot be read; the newest is 3, the oldest that can be 2"), (4, "is 3")):
+        with refused("UnknownVersion") as caught:
+            context.view(version)
+        assert caught.value.message.endswith(says)
 
 
 def test_the_log_sheds_its_oldest_undo_data_and_then_its_oldest_entries() -> None:
@@ -73,12 +108,47 @@ def test_a_transcript_is_not_truncated_before_a_turn_has_left_it() -> None:
     assert not context.view().truncated
 
 
-def test_the_largest_task_stays_in_the_transcript() -> None:
+@pytest.mark.parametrize(("letter", "weight"), [("x", 1), ("\x01", 6), ('"', 2), ("…", 3)])
+def test_the_largest_task_stays_whole_in_the_transcript(letter: str, weight: int) -> None:
+    """Inputs and outputs are measured as they are carried, with what their characters expand to."""
     context = SessionContext.initial({})
-    task = accepted("t" * limits.ID_CHARS, input="i" * (limits.INPUT_BYTES - 2))
+    task = accepted("t" * limits.ID_CHARS, input=letter * ((limits.INPUT_BYTES - 2) // weight))
+    output = letter * ((limits.OUTPUT_BYTES - 2) // weight)
     context.complete(ContextPatch(), accepted("a"), 1, NOW)
-    context.complete(ContextPatch(), task, "x" * (limits.OUTPUT_BYTES - 2), NOW)
+    context.complete(ContextPatch(), task, output, NOW)
     assert [turn.task_id for turn in context.transcript] == ["a", task.task_id]
+    assert (task.input, output, False) == (context.transcript[1].input, context.transcript[1].output, context.truncated)
+
+
+def test_a_newest_turn_that_alone_is_over_the_window_is_shortened_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "TRANSCRIPT_BYTES", 2_000)
+    context = SessionContext.initial({})
+    context.complete(ContextPatch(), accepted("whole"), "fits", NOW)
+    context.complete(ContextPatch(), accepted("long", input=EXPANDING * 200), {"list": ["o" * 3_000]}, NOW)
+    context = handed_over(context)
+    whole, long = context.transcript
+    assert (False, "fits", True) == (whole.truncated, whole.output, long.truncated)
+    assert long.input.startswith(EXPANDING)
+    assert ("…", "…", '{"list":["ooo') == (long.input[-1], long.output[-1], long.output[:13])
+    assert sum(map(model_bytes, context.transcript)) <= limits.TRANSCRIPT_BYTES
+    assert context.view().truncated
+    context.complete(ContextPatch(), accepted("short", input="i"), "o" * 2_000, NOW)
+    assert ("i", True) == (context.transcript[-1].input, context.transcript[-1].truncated)
+
+
+def test_a_forked_session_keeps_the_windows_of_its_own() -> None:
+    """The other session may be of a version with other limits: what it answers is measured again."""
+    turns = [
+        Turn(task_id=f"t{number}", version=number, input="in", output=EXPANDING * 100_000, finished_at=NOW)
+        for number in range(3)
+    ]
+    context = SessionContext.initial({"own": 1})
+    context.take(ContextView(version=7, values={"own": 0, "theirs": 2}, transcript=turns, log=[]))
+    assert ({"own": 1, "theirs": 2}, 7) == (context.values, context.version)
+    assert [("t2", True)] == [(turn.task_id, turn.truncated) for turn in context.transcript]
+    assert sum(map(model_bytes, context.transcript)) <= limits.TRANSCRIPT_BYTES
+    with refused("ContextTooLarge"):
+        context.take(ContextView(version=7, values={"k": "x" * limits.CONTEXT_BYTES}, transcript=[], log=[]))
 
 
 def test_changes_from_outside_leave_nothing_behind_that_grows() -> None:

@@ -1,9 +1,4 @@
-"""The session's memory: values, transcript and versions. Pure state, apart from any execution.
-
-A version is kept as the change that undoes it, not as a copy: reading an old version walks the log backwards. A
-change too heavy for the log's share of the state is listed without its undo data, and what lies before it can no
-longer be read.
-"""
+"""The session's memory: values, transcript and versions. Pure state, apart from any execution."""
 
 from datetime import datetime
 from typing import Any
@@ -12,10 +7,10 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from workflows import limits
 from workflows.contract import ContextPatch, ContextView, InjectedContext, LogEntry, Turn
-from workflows.encoding import canonical, json_bytes, model_bytes, preview, short_hash
+from workflows.encoding import alike, canonical, clip, json_bytes, model_bytes, preview, short_hash
 from workflows.errors import ErrorType, SessionError
-from workflows.fields import Carried
 from workflows.pending import PendingTask
+from workflows.versions import Change, Undo, add_change
 
 EXTERNAL = "external"
 ROLLBACK = "rollback"
@@ -23,32 +18,10 @@ _EVERYTHING = "*"  # touched beyond counting; no hash looks like it
 _HASH_CHARACTERS = 8  # 48 bits, as for task ids
 
 
-class Undo(Carried):
-    """What leads from a version back to the one before it."""
-
-    set: dict[str, Any] = Field(default_factory=dict)
-    unset: list[str] = Field(default_factory=list)
-    cut: dict[str, int] = Field(default_factory=dict)
-    turns_removed: list[Turn] = Field(default_factory=list)
-    turns_added: list[int] = Field(default_factory=list)
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys it brings back to what they were."""
-        return sorted([*self.set, *self.unset, *self.cut])
-
-
-class Change(LogEntry):
-    """A log entry with its undo data, or null where that was too heavy to keep. `weight`: bytes it takes in the log."""
-
-    undo: Undo | None = None
-    weight: int = 0
-
-
 class SessionContext(BaseModel):
     """Values, transcript and version log.
 
-    `touched`: hashes of the keys changed from outside while the present task runs; null while none does.
+    `touched`: hashes of the keys changed from outside since the last task started; null once a patch of it is applied.
     """
 
     version: int = 0
@@ -138,12 +111,11 @@ class SessionContext(BaseModel):
         values, transcript = self.as_of(version)
         old = {turn.version for turn in self.transcript}
         new = {turn.version for turn in transcript}
-        undo = Undo(
-            set={k: v for k, v in self.values.items() if k not in values or canonical(values[k]) != canonical(v)},
-            unset=[k for k in values if k not in self.values],
-            turns_removed=[turn for turn in self.transcript if turn.version not in new],
-            turns_added=[turn.version for turn in transcript if turn.version not in old],
-        )
+        changed = self.values.keys() ^ values.keys()
+        changed |= {k for k in self.values.keys() & values.keys() if not alike(self.values[k], values[k])}
+        undo = Undo.of(sorted(changed), self.values, values)
+        undo.turns_removed = [turn for turn in self.transcript if turn.version not in new]
+        undo.turns_added = [turn.version for turn in transcript if turn.version not in old]
         self._touch(undo)
         sizes = {key: _value_bytes(key, value) for key, value in values.items()}
         return self._commit(ROLLBACK, values, sizes, transcript, undo, now)
@@ -181,19 +153,20 @@ class SessionContext(BaseModel):
         for change in reversed(self.log):
             if change.version <= version or change.undo is None:
                 break
-            _revert(values, turns, change.undo)
+            change.undo.apply(values, turns)
             reached = change.version - 1
         if reached != version:
             raise SessionError(
                 ErrorType.UNKNOWN_VERSION,
-                f"version {version} cannot be read; the context is at version {self.version}",
+                f"version {version} cannot be read; the newest is {self.version}"
+                + (f", the oldest that can be {reached}" if version < reached else ""),
             )
         return values, [turns[number] for number in sorted(turns)]
 
     def _applied(self, patch: ContextPatch, inapplicable: ErrorType) -> tuple[dict[str, Any], dict[str, int], Undo]:
         """The values after `patch`, their sizes, and what undoes it. Never mutates what an older version may share."""
         keys = sorted(_keys(patch))
-        new, sizes, undo = dict(self.values), dict(self._value_bytes), Undo()
+        new, sizes = dict(self.values), dict(self._value_bytes)
         for key in patch.unset:
             new.pop(key, None)
         new.update(patch.set)
@@ -209,18 +182,12 @@ class SessionContext(BaseModel):
                 raise SessionError(
                     inapplicable, f"the value of {preview(key, limits.PREVIEW_BYTES)!r} is {error}"
                 ) from None
-            if key not in self.values:
-                undo.unset += [key] if key in new else []
-            elif key in patch.append and key not in patch.set and key not in patch.unset:
-                undo.cut[key] = len(self.values[key])
-            else:
-                undo.set[key] = self.values[key]
         size = sum(sizes.values())
         if size > limits.CONTEXT_BYTES:
             raise SessionError(
                 ErrorType.CONTEXT_TOO_LARGE, f"context values would weigh {size} bytes, over {limits.CONTEXT_BYTES}"
             )
-        return new, sizes, undo
+        return new, sizes, Undo.of(keys, self.values, new)
 
     def _commit(
         self,
@@ -234,16 +201,15 @@ class SessionContext(BaseModel):
         self.version += 1
         self.values, self._value_bytes = values, sizes
         self._fill_window(transcript)
-        changed = _fitting(undo.keys)
-        change = Change(version=self.version, by=by, at=now, changed=changed[0], truncated=changed[1], undo=undo)
-        change.weight = model_bytes(change)
-        self.log.append(change)
-        self._trim_log()
+        add_change(self.log, self.version, by, now, undo)
         return self.version
 
     def _fill_window(self, transcript: list[Turn]) -> None:
-        """Keep the newest turns that fit; the newest one always stays."""
+        """Keep the newest turns that fit; the newest one always stays, shortened if it alone does not fit."""
         kept: dict[int, int] = {}
+        newest = transcript[-1] if transcript else None
+        if newest and newest.version not in self._turn_bytes and model_bytes(newest) > limits.TRANSCRIPT_BYTES:
+            transcript, self.truncated = [*transcript[:-1], _shortened(newest)], True
         room = limits.TRANSCRIPT_BYTES
         for turn in reversed(transcript[-limits.TRANSCRIPT_TURNS :]):
             size = self._turn_bytes.get(turn.version) or model_bytes(turn)
@@ -254,45 +220,21 @@ class SessionContext(BaseModel):
         self.truncated = self.truncated or len(kept) < len(transcript)
         self.transcript, self._turn_bytes = transcript[len(transcript) - len(kept) :], kept
 
-    def _trim_log(self) -> None:
-        """Bound the log: the oldest undo data goes first, then the oldest entries."""
-        del self.log[: -limits.LOG_ENTRIES]
-        excess = sum(change.weight for change in self.log) - limits.LOG_BYTES
-        for change in self.log:
-            if excess > 0 and change.undo is not None:
-                excess -= change.weight
-                change.undo = None
-                change.weight = model_bytes(change)
-                excess += change.weight
-        while excess > 0:
-            excess -= self.log.pop(0).weight
-
 
 def _keys(patch: ContextPatch) -> set[str]:
     return {*patch.set, *patch.unset, *patch.append}
 
 
-def _revert(values: dict[str, Any], turns: dict[int, Turn], undo: Undo) -> None:
-    for key in undo.unset:
-        values.pop(key, None)
-    for key, length in undo.cut.items():
-        values[key] = values[key][:length]
-    values.update(undo.set)
-    for number in undo.turns_added:
-        turns.pop(number, None)
-    turns.update((turn.version, turn) for turn in undo.turns_removed)
+def _shortened(turn: Turn) -> Turn:
+    """The turn with texts that fit the window in place of its input and output; a quarter of it each leaves room."""
+    share = limits.TRANSCRIPT_BYTES // 4
+    fields = {"input": turn.input, "output": turn.output}
+    cut = {name: _text(value, share) for name, value in fields.items() if json_bytes(value) > share}
+    return turn.model_copy(update={**cut, "truncated": True})
 
 
-def _fitting(keys: list[str]) -> tuple[list[str], bool]:
-    """The keys a log entry can name, and whether some had to be left out."""
-    named: list[str] = []
-    room = limits.LOG_KEYS_BYTES
-    for key in keys:
-        room -= json_bytes(key) + 1
-        if room < 0:
-            return named, True
-        named.append(key)
-    return named, False
+def _text(value: Any, limit: int) -> str:
+    return clip(value if isinstance(value, str) else canonical(value), limit)
 
 
 def _value_bytes(key: str, value: Any) -> int:

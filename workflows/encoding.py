@@ -30,6 +30,11 @@ def canonical(value: Any) -> str:
     return text
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Equal as JSON: unlike in Python, 1, 1.0 and true are three values. Raises ValueError like `canonical`."""
+    return one is other or canonical(one) == canonical(other)
+
+
 def _depth(value: Any) -> int:
     """Containers within containers; what is not one has none."""
     deepest, level = 0, [value]
