@@ -27,6 +27,7 @@ from temporalio.service import RPCError
 
 from starter.calls import TRANSIENT, NoWorkerError, SessionCalls
 from starter.connection import connect, task_queue
+from workflows.context import SessionContext
 from workflows.contract import (
     SESSION_TYPE,
     CancelRequest,
@@ -86,10 +87,12 @@ class SessionClient:
     ) -> "Session":
         """Start the session, or join it where it is open already: then `config` and `context` change nothing.
 
-        Raises SessionError: SessionClosed for an id whose session was closed, InvalidRequest for a bad id or config.
+        Raises SessionError: SessionClosed for an id whose session was closed; InvalidRequest and ContextTooLarge before
+        anything is sent.
         """
         body = config.model_dump(exclude_none=True) if isinstance(config, Config) else dict(config or {})
         start = parsed(StartRequest, {"config": body, "context": dict(context or {})})
+        SessionContext.initial(start.context)  # refused by the session it would cost the id for good
         try:
             await self.temporal.start_workflow(
                 SESSION_TYPE,

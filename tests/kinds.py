@@ -53,6 +53,16 @@ class ShowWorkflow:
         return TaskOutput(output=shown | {"run_id": workflow.info().run_id})
 
 
+@workflow.defn(name="Note", failure_exception_types=[Exception])
+class NoteWorkflow:
+    """Answers with the context it was given, and leaves its input, a patch or nothing."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        patch = None if task.input is None else ContextPatch.model_validate(task.input)
+        return TaskOutput(output=task.context, patch=patch)
+
+
 @workflow.defn(name="Return", failure_exception_types=[Exception])
 class ReturnWorkflow:
     """Returns its input as its result, fit or unfit."""
@@ -112,6 +122,7 @@ class ApproveWorkflow:
 TEST_KINDS = [
     ApproveWorkflow,
     HangWorkflow,
+    NoteWorkflow,
     RaiseWorkflow,
     RememberWorkflow,
     RepeatWorkflow,

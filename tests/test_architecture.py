@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "workflows.kinds": BASE | {"activities"},
     "activities": BASE | {"activities", "workflows.outcomes"},
     "starter": BASE | {"starter", "workflows.validation"},
-    "starter.client": BASE | {"starter.calls", "starter.connection", "workflows.validation"},
+    "starter.client": BASE | {"starter.calls", "starter.connection", "workflows.validation", "workflows.context"},
     "starter.calls": BASE,
     "starter.connection": set(),
     "starter.dev_server": set(),
