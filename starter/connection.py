@@ -3,8 +3,9 @@
 import os
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+
+from workflows.messages import DATA_CONVERTER
 
 DEFAULT_ADDRESS = "localhost:7233"
 """Temporal's own default; `python worker.py --dev` listens there."""
@@ -30,7 +31,7 @@ async def connect(address: str | None = None) -> Client:
     target = address or config.get("target_host") or DEFAULT_ADDRESS
     config["target_host"] = target
     try:
-        return await Client.connect(**config, data_converter=pydantic_data_converter)
+        return await Client.connect(**config, data_converter=DATA_CONVERTER)
     except (RuntimeError, ValueError) as error:  # what the SDK raises when it cannot connect, or not to such an address
         raise NoServerError(
             f"no Temporal server at {target} ({_first_line(error)}); `make dev` starts one, "

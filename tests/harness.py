@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from temporalio.client import Client, WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -20,6 +19,7 @@ from tests.kinds import TEST_KINDS
 from worker import KINDS, build_worker
 from workflows.contract import Config, Snapshot, TaskRecord
 from workflows.kinds.unknown import UnknownKindWorkflow
+from workflows.messages import DATA_CONVERTER
 from workflows.session import SessionWorkflow
 
 WAIT = 60.0
@@ -67,7 +67,7 @@ class Harness:
         """Replay every history of this queue with the current code; the first that does not fit fails the test."""
         replayer = Replayer(
             workflows=[SessionWorkflow, *KINDS, *TEST_KINDS, UnknownKindWorkflow],
-            data_converter=pydantic_data_converter,
+            data_converter=DATA_CONVERTER,
             workflow_runner=strict_runner(),
         )
         # A history that breaks off inside a workflow task, as after a failed test, would keep the replayer waiting.

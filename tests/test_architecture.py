@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "starter": BASE | {"starter", "workflows.validation"},
     "starter.client": BASE | {"starter.calls", "starter.connection", "workflows.validation", "workflows.context"},
     "starter.calls": BASE,
-    "starter.connection": set(),
+    "starter.connection": {"workflows.messages"},
     "starter.dev_server": set(),
     "worker": {"workflows", "activities", "starter.connection", "starter.dev_server"},
     "benchmarks": {"benchmarks", "workflows", "activities", "starter", "worker"},

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
 
 from starter.client import Session
 from starter.connection import connect
@@ -72,6 +74,17 @@ async def test_a_running_task_goes_on_over_hand_overs_and_its_answer_finds_it(ti
     assert before.run_id == record.run_id
     assert "completed" == (await session.result(later, WAIT)).status
     assert [task_id, later] == [turn.task_id for turn in (await session.context()).transcript]
+
+
+async def test_a_memo_that_cannot_be_read_is_handed_over_as_it_came(tiny_runs: Harness) -> None:
+    payload = Payload(metadata={"encoding": b"no/such"}, data=b"\x00")
+    handle = await tiny_runs.temporal.start_workflow(
+        "Session", id=f"{tiny_runs.queue}-memo", task_queue=tiny_runs.queue, memo={"foreign": RawValue(payload)}
+    )
+    session = tiny_runs.client.get(handle.id)
+    await hand_over(session)
+    assert "yellow" in await ask(session, BANANA)
+    assert payload == (await handle.describe()).raw_description.workflow_execution_info.memo.fields["foreign"]
 
 
 @pytest.mark.parametrize("kind", ["Hang", "Stubborn"])

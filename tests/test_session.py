@@ -162,8 +162,13 @@ async def test_every_workflow_task_may_replay_from_the_start(harness: Harness) -
     await replaying.replay_all()
 
 
+UNREADABLE = RawValue(Payload(metadata={"encoding": b"no/such"}, data=b"\x00"))
+BROKEN = RawValue(Payload(metadata={"encoding": b"json/plain"}, data=b"{not json"))
+
+
 async def test_a_bad_start_fails_the_run_with_a_named_error(harness: Harness) -> None:
-    starts: list[list[object]] = [["text"], [[]], [{"config": {"task_timeout": -1}}], [{"surprise": 1}], [{}, {}]]
+    bodies: list[object] = ["text", [], {"config": {"task_timeout": -1}}, {"surprise": 1}, UNREADABLE, BROKEN]
+    starts: list[list[object]] = [*([body] for body in bodies), [{}, {}], [{}, UNREADABLE], [BROKEN, None, BROKEN]]
     for number, args in enumerate(starts):
         handle = await harness.temporal.start_workflow(
             "Session", args=args, id=f"{harness.queue}-{number}", task_queue=harness.queue
@@ -192,13 +197,11 @@ async def test_a_closed_session_drains_and_leaves_its_final_snapshot(harness: Ha
 async def test_a_message_that_does_not_fit_is_kept_and_wedges_nothing(harness: Harness) -> None:
     session = await harness.open()
     handle = harness.temporal.get_workflow_handle(session.id)
-    broken = RawValue(Payload(metadata={"encoding": b"json/plain"}, data=b"{not json"))
-    foreign = RawValue(Payload(metadata={"encoding": b"no/such"}, data=b"\x00"))
     messages: list[tuple[str, list[object]]] = [
         ("submit", []),
         ("submit", [1, 2, 3]),
-        ("submit", [broken]),
-        ("submit", [foreign, broken]),
+        ("submit", [BROKEN]),
+        ("submit", [UNREADABLE, BROKEN]),
         ("submit", [{"task_id": "late", "input": 1, "colour": "red"}]),
         ("submit", [{"task_id": "bad id", "input": 1}]),
         ("submit", [{"task_id": "naive", "input": 1, "not_before": "2026-11-23T09:00:00"}]),

@@ -1,11 +1,13 @@
-"""From payloads to values: what a session does with arguments that may be anything."""
+"""From payloads to values, which may be anything: what a session and its clients do with what they cannot read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
+from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 
 with workflow.unsafe.imports_passed_through():
     from workflows.errors import ErrorType, SessionError
@@ -14,11 +16,35 @@ NOTHING = RawValue(Payload(metadata={"encoding": b"binary/null"}))
 """Default of an optional argument: what the converter sends for null."""
 
 
+class LenientPayloadConverter(PydanticPayloadConverter):
+    """Leaves what it cannot read as the RawValue that came, unless a type is asked for.
+
+    The SDK reads start inputs, memos and the details of failures before our code sees them. Were that to raise, it
+    would retry the workflow task for ever.
+    """
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        """The values in `payloads`. Raises whatever its parent does, if there are `type_hints`."""
+        if type_hints:
+            return super().from_payloads(payloads, type_hints)
+        return [self._value(payload) for payload in payloads]
+
+    def _value(self, payload: Payload) -> Any:
+        try:
+            return super().from_payloads([payload])[0]
+        except Exception:  # noqa: BLE001 (whatever is wrong with it)
+            return RawValue(payload)
+
+
+DATA_CONVERTER = replace(pydantic_data_converter, payload_converter_class=LenientPayloadConverter)
+"""Temporal's pydantic converter, for workers, clients and replays. What it writes is the same."""
+
+
 def decoded(args: Sequence[RawValue]) -> Any:
     """The one value in `args`; nothing at all counts as null. Raises SessionError (InvalidRequest)."""
     if len(args) > 1:
         raise SessionError(ErrorType.INVALID_REQUEST, f"takes one argument, got {len(args)}")
     try:
-        return workflow.payload_converter().from_payload(args[0].payload) if args else None
+        return workflow.payload_converter().from_payload(args[0].payload, object) if args else None
     except Exception as error:  # noqa: BLE001 (whatever the converter stumbles over, the session goes on)
         raise SessionError(ErrorType.INVALID_REQUEST, f"cannot be decoded: {error}") from None

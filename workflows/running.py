@@ -161,7 +161,7 @@ class TaskExecution:
 
 def _completed(result: RawValue) -> TaskEnd:
     try:
-        value = workflow.payload_converter().from_payload(result.payload)
+        value = workflow.payload_converter().from_payload(result.payload, object)
     except Exception as error:  # noqa: BLE001 (any converter error means the same: not readable)
         message = f"output cannot be decoded: {error}"
         return TaskEnd(status="failed", error=ErrorInfo(type=ErrorType.INVALID_OUTPUT, message=message))
