@@ -46,6 +46,8 @@ _SETTINGS = {
     "history.transferProcessorMaxPollRPS": _POLLS,
     "history.timerProcessorMaxPollRPS": _POLLS,
     "history.outboundProcessorMaxPollRPS": _POLLS,
+    # A closed execution is deleted only once the queue's progress has been noted; by default that is every 30 seconds.
+    "history.transferProcessorUpdateAckInterval": '"1s"',
 }
 # A write-ahead log: SQLite's rollback journal adds an fsync to every transaction. `synchronous=1` still survives the
 # death of the server at any moment; only a power cut may lose the last writes.

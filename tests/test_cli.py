@@ -292,6 +292,31 @@ async def test_an_interrupted_wait_says_how_to_go_on(
     await run("close", name, "--mode", "now")
 
 
+@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+async def test_a_session_is_deleted_when_a_person_or_an_option_says_yes(
+    run: Command, server: DevServer, harness: Harness, name: str
+) -> None:
+    await run("ask", name, BANANA)
+    assert (2, "") == ((unasked := await run("delete", name)).code, unasked.out)
+    for answer in ("n", "\x03"):
+        async with on_terminal(server, harness, "delete", name) as terminal:
+            await terminal.shows("Remove 2 executions (1 Answer, 1 Session) for good? [y/N]")
+            terminal.type(answer)
+            await terminal.shows(f"{name} stays as it is")
+            assert 130 == await terminal.ended()
+    async with on_terminal(server, harness, "delete", name) as terminal:
+        await terminal.shows("for good?")
+        terminal.type("y")
+        await terminal.shows("0 removed, 2 left")
+        await terminal.shows(f"{name} is erased: 2 executions (1 Answer, 1 Session)")
+        assert 0 == await terminal.ended()
+    assert 6 == (await run("show", name)).code
+    assert 6 == (await run("delete", name, "--yes")).code
+    await run("open", name)
+    erased = json.loads((await run("delete", name, "--yes", "--json")).out)
+    assert {"session_id": name, "removed": {"Session": 1}} == erased
+
+
 async def test_no_control_character_of_a_text_reaches_a_terminal(
     run: Command, server: DevServer, harness: Harness, name: str
 ) -> None:

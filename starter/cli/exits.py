@@ -35,7 +35,7 @@ MEANINGS = {
     ExitCode.SESSION_CLOSED: "the session is closed or closing",
     ExitCode.STILL_WAITING: "the time to wait is over; the task goes on",
     ExitCode.BUG: "a bug; `python -X dev -m starter ...` shows where",
-    ExitCode.INTERRUPTED: "Ctrl-C; what was sent goes on",
+    ExitCode.INTERRUPTED: "Ctrl-C, or no to a question; what was sent goes on",
 }
 
 _BY_NAME = {
@@ -76,6 +76,7 @@ def command_error(error: Exception) -> CommandError:
 
     from starter.calls import NoWorkerError  # noqa: PLC0415 (the same)
     from starter.connection import NoServerError  # noqa: PLC0415 (the same)
+    from starter.erasure import NotErasedError  # noqa: PLC0415 (the same)
 
     code, message = ExitCode.BUG, f"unexpected {type(error).__name__}: {error}"
     match error:
@@ -84,7 +85,7 @@ def command_error(error: Exception) -> CommandError:
         case SessionError():
             hint = " (`list` shows the sessions, `open` opens one)" if error.type == ErrorType.SESSION_NOT_FOUND else ""
             code, message = _code(error.type), f"{error}{hint}"
-        case NoServerError():
+        case NoServerError() | NotErasedError():
             code, message = ExitCode.NO_SERVER, str(error)
         case NoWorkerError():
             code, message = ExitCode.NO_WORKER, str(error)

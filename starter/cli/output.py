@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,10 +125,13 @@ def complain(text: str) -> None:
 
 
 @contextlib.contextmanager
-def waiting(text: str) -> Iterator[None]:
-    """Show on stderr that something takes its time; nothing when stderr is not a terminal."""
-    with _console(stderr=True).status(Text(clean(text))) if sys.stderr.isatty() else contextlib.nullcontext():
-        yield
+def waiting(text: str) -> Iterator[Callable[[str], None]]:
+    """Show on stderr that something takes its time, with a way to change the text; not when stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _text: None
+        return
+    with _console(stderr=True).status(Text(clean(text))) as status:
+        yield lambda changed: status.update(Text(clean(changed)))
 
 
 def _visible(code: int) -> str:

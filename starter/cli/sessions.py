@@ -1,6 +1,8 @@
-"""Commands for sessions: open, show, list, context, close."""
+"""Commands for sessions: open, show, list, context, close, delete."""
 
 import builtins
+import signal
+import sys
 from typing import Annotated, Any, Literal
 
 import typer
@@ -8,6 +10,7 @@ import typer
 from starter.cli import arguments as a
 from starter.cli import output, views
 from starter.cli.app import SESSIONS, answer, connected, sent, verb
+from starter.cli.exits import CommandError, ExitCode
 from workflows.contract import Snapshot
 from workflows.fields import CloseMode
 
@@ -139,6 +142,45 @@ async def close(
         output.show_json(snapshot)
     else:
         output.show(f"{session} is {snapshot.status}; tasks: {views.counted(snapshot.counters)}")
+
+
+@verb("delete demo --yes", SESSIONS)
+async def delete(
+    session: a.SessionId,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where there is no terminal.")] = False,
+    as_json: a.AsJson = False,
+) -> None:
+    """Erase a session for good, whatever it is doing.
+
+    Its executions and its tasks', with all that they were given and said, leave the server. Its name is free again.
+    """
+    from starter.erasure import Erasure  # noqa: PLC0415 (imports temporalio)
+
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise typer.BadParameter("there is no terminal to ask on; give --yes")
+    erasure = Erasure((await connected()).temporal, session)
+    found = await erasure.found()
+    if not yes and not _confirmed(f"Remove {views.kinds(found.removed)} for good?"):
+        raise CommandError(ExitCode.INTERRUPTED, f"{session} stays as it is")
+    with output.waiting(f"erasing {session}") as say:
+        erased = await erasure.run(lambda removed, left: say(f"erasing {session}: {removed} removed, {left} left"))
+    if as_json:
+        output.show_json(erased)
+    else:
+        output.show(f"{session} is erased: {views.kinds(erased.removed)}")
+
+
+def _confirmed(question: str) -> bool:
+    """What a person says to `question` on the terminal; Ctrl-C means no."""
+    # The handler that asyncio has set would leave the prompt waiting for Enter.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        return False
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _print(snapshot: Snapshot, *, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """What of sessions, tasks and context a person is shown: contract models in, parts of output out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -101,6 +101,13 @@ def sessions(listings: "Iterable[SessionListing]") -> Table:
 def counted(counters: Counters) -> str:
     """The counters in words, zeros left out."""
     return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counters if count) or "none yet"
+
+
+def kinds(removed: Mapping[str, int]) -> str:
+    """Executions by kind, in words."""
+    total = sum(removed.values())
+    named = ", ".join(f"{count} {kind}" for kind, count in removed.items())
+    return f"{total} execution{'s' * (total != 1)} ({named})"
 
 
 def labels(values: dict[str, str]) -> str:

@@ -1,0 +1,241 @@
+"""Erasing sessions: everything of theirs goes, nothing of others', and no late message brings one back."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from temporalio import workflow
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from starter.client import SessionClient
+from starter.connection import connect
+from starter.dev_server import DevServer
+from starter.erasure import Erased, Erasure, NotErasedError
+from tests.harness import WAIT, Harness, ask, snapshot_when
+from tests.servers import TEST_SERVER, server_of
+from workflows.contract import Config, TaskInput, TaskOutput, task_workflow_id
+from workflows.errors import SessionError
+
+BANANA = "What colour is a banana?"
+CANNOT_LIST = "it cannot list or count workflows (UNIMPLEMENTED)"
+EVENTS_A_RUN = 60
+"""The server suggests continue-as-new from here: a chain of some runs for a dozen tasks."""
+
+
+@workflow.defn(name="Beget")
+class BegetWorkflow:
+    """Starts another workflow under an id of its own that outlives it, and another session."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        for kind, queue, start in (("Hang", task.input["queue"], task), ("Session", task.input["queue"], {})):
+            child_id = f"{kind}-of-{task.session_id}"
+            abandon = workflow.ParentClosePolicy.ABANDON
+            await workflow.start_child_workflow(kind, start, id=child_id, task_queue=queue, parent_close_policy=abandon)
+        return TaskOutput(output="begotten")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dev server lists a start within milliseconds."""
+    monkeypatch.setattr("starter.erasure.LAG_SECONDS", 0.3)
+    monkeypatch.setattr("starter.erasure.LOOK_SECONDS", 0.1)
+
+
+@pytest.fixture(scope="module")
+async def short_runs() -> AsyncIterator[Harness]:
+    """A server that suggests continue-as-new early, and a worker on it."""
+    settings: dict[str, object] = {"limit.historyCount.suggestContinueAsNew": EVENTS_A_RUN}
+    server = DevServer(database=None, port=0, ui_port=0, http_port=0, settings=settings)
+    await server.start()
+    try:
+        harness = Harness(await connect(server.address))
+        async with harness.worker():
+            yield harness
+        await harness.replay_all()
+    finally:
+        server.stop()
+
+
+async def _listed(temporal: Client, session_id: str) -> dict[str, int]:
+    """The executions that the server lists under a session's name or as started from there, by id."""
+    query = f"WorkflowId = '{session_id}' OR WorkflowId STARTS_WITH '{session_id}/' OR RootWorkflowId = '{session_id}'"
+    ids = [found.id async for found in temporal.list_workflows(query)]
+    return {found: ids.count(found) for found in ids if found.startswith(session_id) or session_id in found}
+
+
+async def _is_gone(temporal: Client, workflow_id: str) -> bool:
+    try:
+        await temporal.get_workflow_handle(workflow_id).describe()
+    except RPCError:
+        return True
+    return False
+
+
+async def test_everything_of_a_session_is_removed_and_nothing_of_others(short_runs: Harness) -> None:
+    """The chain of its runs, ended and running tasks, one that no worker serves, and what tasks started in turn."""
+    temporal = short_runs.temporal
+    session, *others = [await short_runs.client.open(name) for name in ("a_b", "axb", "A_b", "a_b2", "a_b.c")]
+    for neighbour in others:
+        await ask(neighbour, BANANA)
+    for number in range(10):
+        await ask(session, f"My dish is number {number}")
+    fork_start = {"fork_of": {"session_id": session.id}}
+    await temporal.start_workflow("Session", fork_start, id="fork", task_queue=short_runs.queue)
+    fork = short_runs.client.get("fork")
+    assert "number 9" in await ask(fork, "What is my dish?")
+    async with Worker(
+        temporal, task_queue="begetting", workflows=[BegetWorkflow], workflow_runner=UnsandboxedWorkflowRunner()
+    ):
+        await ask(session, {"queue": short_runs.queue}, kind="Beget", task_queue="begetting")
+    await session.submit(None, kind="Hang", task_queue="nobody-polls-this", task_id="unserved")
+    await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
+    told: list[tuple[int, int]] = []
+    erasure = Erasure(temporal, session.id)
+    found = await erasure.found()
+    erased = await erasure.run(lambda removed, left: told.append((removed, left)))
+    assert found == erased
+    assert {"Answer": 10, "Beget": 1, "Hang": 2} == {kind: n for kind, n in erased.removed.items() if kind != "Session"}
+    assert erased.removed["Session"] > 1
+    assert (0, sum(erased.removed.values())) == told[0]
+    assert told[-1][0] > 0
+    assert {} == {
+        listed: runs for listed, runs in (await _listed(temporal, session.id)).items() if listed != "Session-of-a_b"
+    }
+    assert [True] * 3 == [await _is_gone(temporal, left) for left in ("a_b", "a_b/unserved", "Hang-of-a_b")]
+    for survivor in (*others, fork, short_runs.client.get("Session-of-a_b")):
+        assert "yellow" in await ask(survivor, BANANA)
+        assert (await survivor.snapshot()).counters.failed == 0
+
+
+@pytest.mark.not_on_test_server(CANNOT_LIST)
+async def test_no_late_message_brings_an_erased_session_back(harness: Harness) -> None:
+    session = await harness.open()
+    task_id = await session.submit(None, kind="Hang")
+    await snapshot_when(session, lambda s: s.running is not None)
+    await Erasure(harness.temporal, session.id).run()
+    for late in (
+        session.submit("too late"),
+        session.cancel(task_id),
+        session.close(),
+        session.patch_context({"set": {"tea": 1}}),
+        session.snapshot(),
+        session.result(task_id),
+        session.finished(WAIT),
+    ):
+        with pytest.raises(SessionError) as refusal:
+            await late
+        assert "SessionNotFound" == refusal.value.type
+    assert {} == await _listed(harness.temporal, session.id)
+    reopened = await harness.client.open(session.id)
+    assert 0 == (await reopened.snapshot()).counters.submitted
+
+
+@pytest.mark.not_on_test_server(CANNOT_LIST)
+async def test_tasks_that_start_while_their_session_is_erased_go_too(harness: Harness) -> None:
+    session = await harness.open()
+    tasks = [await session.submit(BANANA, task_id=f"t{number}") for number in range(40)]
+    erased = await Erasure(harness.temporal, session.id).run()
+    assert {"Answer", "Session"} >= set(erased.removed)
+    assert {} == await _listed(harness.temporal, session.id)
+    assert all([await _is_gone(harness.temporal, task_workflow_id(session.id, task_id)) for task_id in tasks])
+
+
+@pytest.mark.not_on_test_server(CANNOT_LIST)
+async def test_an_erasure_that_is_killed_at_every_step_is_finished_by_the_next(harness: Harness) -> None:
+    session = await harness.open()
+    await ask(session, BANANA)
+    await session.submit(None, kind="Hang", task_id="hangs")
+    await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
+    deaths = 0
+
+    async def killed_at_the_second_step() -> Erased:
+        steps = 0
+
+        def told(_removed: int, _left: int) -> None:
+            nonlocal steps
+            steps += 1
+            if steps > 1:
+                raise KeyError
+
+        return await Erasure(harness.temporal, session.id).run(told)
+
+    async with asyncio.timeout(WAIT):
+        while await _listed(harness.temporal, session.id):
+            with contextlib.suppress(SessionError):  # gone while we looked
+                try:
+                    await killed_at_the_second_step()
+                except KeyError:
+                    deaths += 1
+    assert deaths >= 2
+    assert {} == await _listed(harness.temporal, session.id)
+    assert [True] * 2 == [await _is_gone(harness.temporal, left) for left in (session.id, f"{session.id}/hangs")]
+
+
+@pytest.mark.not_on_test_server(CANNOT_LIST)
+async def test_a_session_opened_under_the_freed_name_meanwhile_stays(harness: Harness) -> None:
+    session = await harness.open()
+    await ask(session, BANANA)
+    erasing = asyncio.create_task(Erasure(harness.temporal, session.id).run())
+    title, refusals = None, set()
+    while title != "new":
+        try:
+            await harness.client.open(session.id, Config(title="new"))
+            title = (await session.snapshot()).config.title
+        except SessionError as refusal:
+            refusals.add(refusal.type)
+    assert {"Answer": 1, "Session": 1} == (await erasing).removed
+    assert {"SessionClosed"} == refusals
+    assert "yellow" in await ask(session, BANANA)
+
+
+@pytest.mark.not_on_test_server(CANNOT_LIST)
+async def test_what_is_no_session_is_not_found_and_not_touched(harness: Harness) -> None:
+    with pytest.raises(SessionError, match="SessionNotFound"):
+        await Erasure(harness.temporal, "never-opened").run()
+    with pytest.raises(SessionError, match="InvalidRequest"):
+        Erasure(harness.temporal, "a/b")
+    name = f"other-{harness.queue}"
+    for workflow_id in (name, f"{name}/1", f"orphan-{name}/1"):
+        await harness.temporal.start_workflow("Hang", None, id=workflow_id, task_queue="nobody-polls-this")
+    await asyncio.sleep(0.5)
+    for erasure in (Erasure(harness.temporal, name), Erasure(harness.temporal, f"orphan-{name}")):
+        with pytest.raises(SessionError, match="SessionNotFound"):
+            await erasure.run()
+    for workflow_id in (name, f"{name}/1", f"orphan-{name}/1"):
+        handle = harness.temporal.get_workflow_handle(workflow_id)
+        assert WorkflowExecutionStatus.RUNNING == (await handle.describe()).status
+        await handle.terminate()
+
+
+async def test_a_server_that_cannot_list_is_named_and_nothing_is_touched() -> None:
+    """The time-skipping test server has no list."""
+    server = server_of(TEST_SERVER)
+    await server.start()
+    try:
+        harness = Harness(await connect(server.address))
+        async with harness.worker():
+            session = await harness.open()
+            with pytest.raises(NotErasedError, match="cannot list"):
+                await Erasure(harness.temporal, session.id).run()
+            assert "yellow" in await ask(session, BANANA)
+    finally:
+        server.stop()
+
+
+async def test_an_erasure_that_does_not_get_on_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server deletes what has just been closed only when its queue has noted the close: this one, after minutes."""
+    monkeypatch.setattr("starter.erasure.GIVE_UP_SECONDS", 0.5)
+    settings: dict[str, object] = {"history.transferProcessorUpdateAckInterval": '"600s"'}
+    server = DevServer(database=None, port=0, ui_port=0, http_port=0, settings=settings)
+    await server.start()
+    try:
+        temporal = await connect(server.address)
+        session = await SessionClient(temporal).open("stays")
+        with pytest.raises(NotErasedError, match=r"nothing leaves any more; still there: 1, among them stays"):
+            await Erasure(temporal, session.id).run()
+    finally:
+        server.stop()
