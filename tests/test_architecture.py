@@ -39,7 +39,8 @@ ALLOWED: dict[str, set[str]] = {
     "workflows.session": BASE
     | STATE
     | {"workflows.alarm", "workflows.messages", "workflows.running", "activities.fork"},
-    "workflows.kinds": BASE | {"activities"},
+    "workflows.typed": BASE | {"workflows.validation"},
+    "workflows.kinds": BASE | {"activities", "workflows.typed", "workflows.waiting"},
     "activities": BASE | {"activities", "workflows.outcomes"},
     "starter": BASE | {"starter", "workflows.validation"},
     "starter.client": BASE | {"starter.calls", "starter.connection", "workflows.validation", "workflows.context"},
