@@ -205,7 +205,8 @@ def test_a_time_with_any_offset_is_the_same_moment_in_utc(time: str) -> None:
 WRONG: dict[str, list[Any]] = {
     "task_id": ["", "-a", "a/b", "a\n", "ä", "x" * 129, "a\ud800", 5, None],
     "kind": ["", "k" * 256, 5],
-    "timeout": ["5", True, 0, -1, float("nan"), float("inf"), limits.DURATION_SECONDS * 1.01],
+    "task_queue": ["", "/_sys/mine"],
+    "timeout": ["5", True, 0, 1e-7, -1, float("nan"), float("inf"), limits.DURATION_SECONDS * 1.01],
     "on_busy": ["wait", 1],
     "not_before": [
         "2026-11-23T09:00:00",

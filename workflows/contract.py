@@ -61,7 +61,7 @@ class TaskRequest(Request):
     not_before: f.Timestamp | None = None
     expires_at: f.Timestamp | None = None
     timeout: f.Seconds | None = None
-    task_queue: f.Name | None = None
+    task_queue: f.TaskQueue | None = None
     labels: f.Labels = Field(default_factory=dict)
 
 

@@ -37,6 +37,12 @@ def _at_most(limit: int, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _not_reserved(value: str) -> str:
+    if value.startswith("/_sys/"):
+        raise ValueError("names that begin with /_sys/ are the server's own")
+    return value
+
+
 def _empty_if_null(value: Any) -> Any:
     return {} if value is None else value
 
@@ -59,8 +65,9 @@ class Carried(BaseModel):
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS)]
+TaskQueue = Annotated[Name, AfterValidator(_not_reserved)]
 Reason = Annotated[str, Field(max_length=limits.REASON_CHARS)]
-Seconds = Annotated[float, Field(gt=0, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=limits.SHORTEST_SECONDS, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
 Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339), AfterValidator(_utc)]
 Labels = Annotated[dict[str, str], BeforeValidator(_empty_if_null), _at_most(limits.LABELS_BYTES, "labels")]
 Grace = Annotated[float, Field(ge=0, le=limits.DURATION_SECONDS, allow_inf_nan=False)]

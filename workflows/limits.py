@@ -100,6 +100,9 @@ own: without this bound a value accepted today could make tomorrow's continue-as
 DURATION_SECONDS = 10 * 365 * 86_400.0
 """The longest duration anyone may ask for (ten years): Temporal's timers overflow beyond some centuries."""
 
+SHORTEST_SECONDS = 0.001
+"""The shortest. What rounds to no microseconds at all would mean no timeout at all."""
+
 # --- budgets of one run ---------------------------------------------------------------------------------------------
 
 RUN_TASKS = 500
