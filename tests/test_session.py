@@ -179,6 +179,25 @@ async def test_a_bad_start_fails_the_run_with_a_named_error(harness: Harness) ->
         assert failure.value.cause.type == "InvalidRequest"
 
 
+@pytest.mark.parametrize(
+    ("session_id", "args"),
+    [
+        ("of/a-task", []),
+        ("x" * 129, []),
+        ("poser", [{"state": {"session_id": "another", "config": {}, "started_at": "2026-11-23T09:00:00Z"}}]),
+    ],
+    ids=["no id", "long id", "state"],
+)
+async def test_a_session_is_not_started_under_a_tasks_name_or_in_anothers_place(
+    harness: Harness, session_id: str, args: list[object]
+) -> None:
+    handle = await harness.temporal.start_workflow("Session", args=args, id=session_id, task_queue=harness.queue)
+    with pytest.raises(WorkflowFailureError) as failure:
+        await asyncio.wait_for(handle.result(), WAIT)
+    assert isinstance(failure.value.cause, ApplicationError)
+    assert failure.value.cause.type == "InvalidRequest"
+
+
 async def test_a_closed_session_drains_and_leaves_its_final_snapshot(harness: Harness) -> None:
     session = await harness.open(Config(title="to be closed"))
     tasks = [await session.submit(question) for question in (BANANA, SUN)]

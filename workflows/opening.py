@@ -10,16 +10,21 @@ from workflows.context import SessionContext
 from workflows.contract import StartRequest
 from workflows.errors import ErrorType, SessionError
 from workflows.state import SessionState
-from workflows.validation import explained, parsed
+from workflows.validation import checked_id, explained, parsed
 
 
-def opened(start: Sequence[Any], session_id: str, now: datetime) -> SessionState:
-    """The state that the start input stands for. Raises SessionError (InvalidRequest, ContextTooLarge)."""
+def opened(start: Sequence[Any], session_id: str, now: datetime, *, continued: bool) -> SessionState:
+    """The state that the start input stands for. Raises SessionError (InvalidRequest, ContextTooLarge).
+
+    `continued`: whether a run before this one sent it. Nobody else may send a `state`.
+    """
     if len(start) > 1:
         raise SessionError(ErrorType.INVALID_REQUEST, f"takes one argument, got {len(start)}")
     request = parsed(StartRequest, start[0] if start and start[0] is not None else {})
     if request.state is None:
-        return new_state(request, session_id, now)
+        return new_state(request, checked_id(session_id), now)
+    if not continued:
+        raise SessionError(ErrorType.INVALID_REQUEST, "state: only a run hands it over, to the next one")
     try:
         return SessionState.model_validate(request.state)
     except ValidationError as error:

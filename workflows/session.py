@@ -55,9 +55,10 @@ class SessionWorkflow:
         self._run_started = workflow.now()
         self._stale = True
         self._start_error: SessionError | None = None
-        session_id, now = workflow.info().workflow_id, workflow.info().start_time
+        info = workflow.info()
+        session_id, now = info.workflow_id, info.start_time
         try:
-            self._state = opened(start, session_id, now)
+            self._state = opened(start, session_id, now, continued=info.continued_run_id is not None)
         except SessionError as error:
             # Raised by `run`: an exception in here would be retried for ever instead of failing the run.
             self._start_error = error
