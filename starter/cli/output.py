@@ -28,6 +28,7 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u2028\u2029\u202a-\u202
 _PICTURES = 0x2400
 """Unicode has a visible picture for each of the first 32 control characters, from here on."""
 
+_STYLED = ("status", "change")
 _STYLES = {
     "completed": "green",
     "running": "cyan",
@@ -41,6 +42,10 @@ _STYLES = {
     "expired": "red",
     "rejected": "red",
     "closed": "dim",
+    "added": "green",
+    "appended": "green",
+    "changed": "yellow",
+    "removed": "red",
 }
 
 
@@ -196,4 +201,4 @@ def _draw(console: Console, part: Part) -> None:
 
 
 def _coloured(name: str, value: str) -> Text:
-    return Text(value, style=_STYLES.get(value, "") if name == "status" else "")
+    return Text(value, style=_STYLES.get(value, "") if name in _STYLED else "")

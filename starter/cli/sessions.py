@@ -10,6 +10,7 @@ import typer
 from starter.cli import arguments as a
 from starter.cli import output, views
 from starter.cli.app import SESSIONS, answer, connected, sent, verb
+from starter.cli.difference import Difference
 from starter.cli.exits import CommandError, ExitCode
 from workflows.contract import Snapshot
 from workflows.fields import CloseMode
@@ -96,18 +97,28 @@ async def list(  # noqa: A001 (the command's name)
         output.show(views.sessions(found))
 
 
-@verb("context demo --version 2", SESSIONS)
+@verb("context demo --diff 3 7", SESSIONS)
 async def context(
     session: a.SessionId,
     *,
     version: Annotated[int | None, typer.Option(metavar="N", help="As it was then; the log lists versions.")] = None,
+    diff: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="OLD NEW", help="What two versions differ in, and who changed it.")
+    ] = None,
     as_json: a.AsJson = False,
 ) -> None:
     """Show what a session remembers.
 
     Values, earlier turns, and which task changed what.
     """
+    if diff and version is not None:
+        raise typer.BadParameter("--diff already names two versions; leave out --version")
     here = (await connected()).get(session)
+    if diff:
+        old, new = [await answer(here.context(number)) for number in diff]
+        found = Difference.between(old, new)
+        output.show_json(found) if as_json else output.show(*views.difference(found))
+        return
     view = await answer(here.context(version))
     if as_json:
         output.show_json(view)

@@ -1,17 +1,32 @@
 """What of sessions, tasks and context a person is shown: contract models in, parts of output out."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from starter.cli.difference import Difference
 from starter.cli.output import Facts, Part, Table, readable
-from workflows.contract import ContextView, Counters, PendingEntry, Question, RejectedEntry, Snapshot, TaskRecord
+from workflows.contract import (
+    ContextView,
+    Counters,
+    LogEntry,
+    PendingEntry,
+    Question,
+    RejectedEntry,
+    Snapshot,
+    TaskRecord,
+    Turn,
+)
 
 if TYPE_CHECKING:
     from starter.client import SessionListing  # imports temporalio, which takes 0.2 s
 
 RECENT = 10
 """Finished tasks and refusals that `show` lists: with the rest of it they fill a screen."""
+
+SHARED = 30
+"""Characters before the first difference of two texts: enough to recognise the place."""
 
 
 def session(snapshot: Snapshot) -> Iterator[Part]:
@@ -80,16 +95,35 @@ def context(view: ContextView) -> Iterator[Part]:
     """What a session remembers."""
     yield Facts({"version": view.version})
     yield Table(("key", "value"), [(key, readable(value)) for key, value in view.values.items()], "values")
-    yield Table(
-        ("version", "asked", "answered", "task"),
-        [(turn.version, readable(turn.input), readable(turn.output), turn.task_id) for turn in view.transcript],
-        "transcript",
-    )
-    yield Table(
-        ("version", "by", "at", "changed"),
-        [(entry.version, entry.by, moment(entry.at), ", ".join(entry.changed)) for entry in view.log],
-        "log",
-    )
+    yield Table(_TURN, [_turn(turn) for turn in view.transcript], "transcript")
+    yield _log(view.log)
+
+
+def difference(found: Difference) -> Iterator[Part]:
+    """What two versions of a context differ in; of long texts, what surrounds their first difference."""
+    yield f"from version {found.old} to version {found.new}"
+    rows: list[tuple[object, ...]] = [("added", key, "", written(value)) for key, value in found.added.items()]
+    rows += [("removed", key, written(value), "") for key, value in found.removed.items()]
+    rows += [("changed", key, *apart(written(pair.old), written(pair.new))) for key, pair in found.changed.items()]
+    rows += [("appended", key, "", ", ".join(map(written, items))) for key, items in found.appended.items()]
+    yield Table(("change", "key", "was", "is"), rows, "values")
+    turns = [("added", turn) for turn in found.turns_added] + [("removed", turn) for turn in found.turns_removed]
+    yield Table(("change", *_TURN), [(change, *_turn(turn)) for change, turn in turns], "transcript")
+    if not rows and not turns:
+        yield "they are the same"
+    yield _log(found.log)
+
+
+def written(value: Any) -> str:
+    """A value as JSON, so that a text is told from a number."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def apart(one: str, other: str) -> tuple[str, str]:
+    """Two texts without most of a long beginning that both have."""
+    pairs = enumerate(zip(one, other, strict=False))
+    start = next((number for number, (a, b) in pairs if a != b), min(len(one), len(other))) - SHARED
+    return (one, other) if start <= 0 else (f"…{one[start:]}", f"…{other[start:]}")
 
 
 def sessions(listings: "Iterable[SessionListing]") -> Table:
@@ -120,7 +154,17 @@ def moment(time: datetime | None) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else ""
 
 
+_TURN = ("version", "asked", "answered", "task")
 _TASK = ("task", "kind", "status", "at", "input", "error")
+
+
+def _turn(turn: Turn) -> tuple[object, ...]:
+    return turn.version, readable(turn.input), readable(turn.output), turn.task_id
+
+
+def _log(entries: Iterable[LogEntry]) -> Table:
+    rows = [(entry.version, entry.by, moment(entry.at), ", ".join(entry.changed)) for entry in entries]
+    return Table(("version", "by", "at", "changed"), rows, "log")
 
 
 def _record(record: TaskRecord) -> tuple[object, ...]:
