@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from temporalio.client import Client
 
 from starter.client import Session
 from starter.connection import connect
 from starter.dev_server import DevServer
-from tests.harness import WAIT, Harness, ask
+from tests.harness import WAIT, Harness, ask, snapshot_when
 from workflows.contract import TaskOutput, task_workflow_id
 
 EVENTS_A_RUN = 400
@@ -65,6 +66,28 @@ async def test_100_tasks_in_one_burst_run_once_each_in_order_beside_another_sess
     bursts = await asyncio.gather(_burst(one, 100), _burst(other, 20))
     await asyncio.gather(_check(harness, one, bursts[0]), _check(harness, other, bursts[1]))
     assert ((await one.context()).values["of"], (await other.context()).values["of"]) == ("one", "other")
+
+
+async def test_a_backlog_that_came_while_no_worker_was_there_is_taken_in_one_go(temporal: Client) -> None:
+    """The SDK gives a workflow task two seconds; one that takes longer would be tried again for ever, and in vain."""
+    harness = Harness(temporal)
+    handle = await temporal.start_workflow("Session", id=f"{harness.queue}-backlog", task_queue=harness.queue)
+    room = asyncio.Semaphore(10)
+
+    async def send(number: int) -> None:
+        async with room:
+            await handle.signal("submit", {"task_id": f"t{number}", "input": number})
+            if number >= 990:
+                await handle.signal("cancel_task", {"task_id": f"t{number}"})
+
+    await handle.signal("pause")
+    await asyncio.gather(*(send(number) for number in range(1_490)))
+    async with harness.worker():
+        session = harness.client.get(handle.id)
+        counters = (await snapshot_when(session, lambda s: s.counters.submitted > 0)).counters
+        assert (1_490, 500, 0) == (counters.submitted, counters.cancelled, counters.rejected)
+        await session.close("now")
+        await session.finished(WAIT)
 
 
 async def test_300_tasks_of_six_senders_over_many_hand_overs_run_once_each_in_order(small_runs: Harness) -> None:

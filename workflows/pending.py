@@ -88,14 +88,20 @@ class PendingTask(Carried):
 
 
 class PendingList(BaseModel):
-    """What waits. A delayed task keeps the place of its submission but holds up nobody until it is due."""
+    """What waits. A delayed task keeps the place of its submission but holds up nobody until it is due.
+
+    Thousands of messages may come in one workflow task, which has two seconds: what each of them asks is indexed.
+    """
 
     tasks: list[PendingTask] = Field(default_factory=list)
+    _by_id: dict[str, PendingTask] = PrivateAttr(default_factory=dict)
+    _timed: dict[str, PendingTask] = PrivateAttr(default_factory=dict)  # what time alone will change, in list order
     _bytes: dict[str, int] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, _context: Any, /) -> None:
-        """Measure what an earlier run handed over."""
-        self._bytes = {task.task_id: model_bytes(task) for task in self.tasks}
+        """Index what an earlier run handed over."""
+        for task in self.tasks:
+            self._index(task)
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -112,11 +118,11 @@ class PendingList(BaseModel):
     def add(self, task: PendingTask, *, front: bool = False) -> None:
         """Append `task`, or put it before everything that waits."""
         self.tasks.insert(0 if front else len(self.tasks), task)
-        self._bytes[task.task_id] = model_bytes(task)
+        self._index(task, front=front)
 
     def get(self, task_id: str) -> PendingTask | None:
         """The waiting task of that id."""
-        return next((task for task in self.tasks if task.task_id == task_id), None) if task_id in self._bytes else None
+        return self._by_id.get(task_id)
 
     def position(self, task_id: str, now: datetime) -> int:
         """How many tasks run before this one, as things stand: earlier ones that are due no later than it is."""
@@ -124,9 +130,9 @@ class PendingList(BaseModel):
         own = self.get(task_id)
         start = max(now, own.not_before) if own and own.not_before else now
         for task in self.tasks:
-            if task.task_id == task_id:
+            if task is own:
                 break
-            ahead += task.due(start)
+            ahead += task.not_before is None or task.not_before <= start
         return ahead
 
     def next_due(self, now: datetime) -> PendingTask | None:
@@ -135,19 +141,29 @@ class PendingList(BaseModel):
 
     def remove(self, task: PendingTask) -> None:
         """Take `task` off the list."""
-        self.tasks.remove(task)
+        own = self._by_id.pop(task.task_id)
+        # list.remove would compare whole models, field by field.
+        del self.tasks[next(place for place, other in enumerate(self.tasks) if other is own)]
         del self._bytes[task.task_id]
+        self._timed.pop(task.task_id, None)
 
     def expired(self, now: datetime) -> list[PendingTask]:
         """Tasks whose `expires_at` has passed while they waited."""
-        return [task for task in self.tasks if task.expires_at is not None and task.expires_at <= now]
+        return [task for task in self._timed.values() if task.expires_at is not None and task.expires_at <= now]
 
     def next_change(self, now: datetime) -> datetime | None:
         """When the passing of time alone will next make a task due or expire it."""
         times = [
             time
-            for task in self.tasks
+            for task in self._timed.values()
             for time in (task.not_before, task.expires_at)
             if time is not None and time > now
         ]
         return min(times, default=None)
+
+    def _index(self, task: PendingTask, *, front: bool = False) -> None:
+        self._by_id[task.task_id] = task
+        self._bytes[task.task_id] = model_bytes(task)
+        if task.not_before or task.expires_at:
+            timed = {task.task_id: task}
+            self._timed = timed | self._timed if front else self._timed | timed
