@@ -21,8 +21,10 @@ from activities.countdown import count_down
 from activities.fork import read_context
 from activities.language_model import LanguageModel
 from activities.models import model_named
+from activities.visibility import VisibilityActivities
 from starter import dev_server
 from starter.connection import NoServerError, connect, task_queue
+from starter.registration import register_search_attributes
 from workflows.kinds.answer import AnswerWorkflow
 from workflows.kinds.countdown import CountdownWorkflow
 from workflows.kinds.unknown import UnknownKindWorkflow
@@ -44,16 +46,22 @@ def build_worker(
     queue: str,
     kinds: Sequence[type] = KINDS,
     activities: Sequence[Any] = (),
+    search_attributes: bool = False,
     workflow_runner: WorkflowRunner | None = None,
     **options: Any,
 ) -> Worker:
-    """A worker for sessions and `kinds`. `activities`: what kinds of your own need; `options`: the SDK Worker's."""
+    """A worker for sessions and `kinds`.
+
+    `activities`: what kinds of your own need; `search_attributes`: whether sessions may write theirs, which wedges them
+    where the namespace has none (`register_search_attributes` tells); `options`: the SDK Worker's.
+    """
     return Worker(
         client,
         task_queue=queue,
         workflows=[SessionWorkflow, *kinds, UnknownKindWorkflow],
         activities=[
             AnswerActivities(model).answer_question,
+            VisibilityActivities(usable=search_attributes).search_attributes_usable,
             count_down,
             read_context,
             terminate_child,
@@ -77,7 +85,8 @@ async def run(dev: dev_server.DevServer | None) -> None:
             logger.info("Temporal at %s, Web UI at %s", dev.address, dev.ui)
         client = await connect(dev.address if dev else None)
         model = model_named(os.environ.get("SESSIONS_MODEL") or "offline")
-        async with build_worker(client, model, queue=task_queue()):
+        findable = await register_search_attributes(client)
+        async with build_worker(client, model, queue=task_queue(), search_attributes=findable):
             logger.info("worker ready: model %s, task queue %s", model.name, task_queue())
             await stopped.wait()
     finally:

@@ -25,8 +25,6 @@ GRPC_PORT, UI_PORT, HTTP_PORT = 7233, 8233, 7243
 
 DEFAULT_DATABASE = Path(".sessions/temporal.db")
 
-SEARCH_ATTRIBUTES = {"SessionStatus": "Keyword", "SessionOwner": "Keyword"}
-
 RETENTION_DAYS = 30
 """How long closed sessions and tasks stay readable; the server's default is a day."""
 
@@ -56,13 +54,18 @@ _PRAGMAS = {"journal_mode": "WAL", "synchronous": "1"}
 
 @dataclass
 class DevServer:
-    """One server process. Ports of 0 mean free ones; `database` none keeps everything in memory."""
+    """One server process. Ports of 0 mean free ones; `database` none keeps everything in memory.
+
+    `search_attributes` are those that the server has from the start, by name and type; those of sessions are the
+    worker's to register.
+    """
 
     database: Path | None = DEFAULT_DATABASE
     port: int = GRPC_PORT
     ui_port: int = UI_PORT
     http_port: int = HTTP_PORT
     settings: dict[str, object] = field(default_factory=dict)
+    search_attributes: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _errors: IO[bytes] | None = field(default=None, init=False)
 
@@ -147,7 +150,7 @@ class DevServer:
         if self.database:
             arguments += ["--db-filename", str(self.database)]
             arguments += _pairs("--sqlite-pragma", _PRAGMAS)
-        arguments += _pairs("--search-attribute", SEARCH_ATTRIBUTES)
+        arguments += _pairs("--search-attribute", self.search_attributes)
         return arguments + _pairs("--dynamic-config-value", {**_SETTINGS, **self.settings})
 
     async def _set_up_namespace(self) -> None:

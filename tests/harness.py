@@ -15,6 +15,7 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 from activities.language_model import LanguageModel
 from activities.offline_model import OfflineModel
 from starter.client import Session, SessionClient
+from starter.registration import register_search_attributes
 from tests.kinds import TEST_KINDS
 from worker import KINDS, build_worker
 from workflows.contract import Config, Snapshot, TaskRecord
@@ -51,13 +52,17 @@ class Harness:
         return session
 
     @asynccontextmanager
-    async def worker(self, model: LanguageModel | None = None, **options: Any) -> AsyncIterator[None]:
-        """A worker with the built-in kinds and those of the tests."""
+    async def worker(
+        self, model: LanguageModel | None = None, *, search_attributes: bool = True, **options: Any
+    ) -> AsyncIterator[None]:
+        """A worker with the built-in kinds and those of the tests, and with the sessions' search attributes."""
+        findable = search_attributes and await register_search_attributes(self.temporal)
         async with build_worker(
             self.temporal,
             model or OfflineModel(),
             queue=self.queue,
             kinds=[*KINDS, *TEST_KINDS],
+            search_attributes=findable,
             workflow_runner=strict_runner(),
             **options,
         ):

@@ -36,18 +36,22 @@ ALLOWED: dict[str, set[str]] = {
     "workflows.waiting": BASE,
     "workflows.outcomes": BASE,
     "workflows.running": BASE | STATE | {"workflows.outcomes", "activities.child_tasks"},
+    "workflows.visibility": BASE | {"activities.visibility"},
     "workflows.session": BASE
     | STATE
-    | {"workflows.alarm", "workflows.messages", "workflows.running", "activities.fork"},
+    | {"workflows.alarm", "workflows.messages", "workflows.running", "workflows.visibility", "activities.fork"},
     "workflows.typed": BASE | {"workflows.validation"},
     "workflows.kinds": BASE | {"activities", "workflows.typed", "workflows.waiting"},
     "activities": BASE | {"activities", "workflows.outcomes"},
     "starter": BASE | {"starter", "workflows.validation"},
-    "starter.client": BASE | {"starter.calls", "starter.connection", "workflows.validation", "workflows.context"},
+    "starter.client": BASE
+    | {"starter.calls", "starter.connection", "starter.finding", "workflows.validation", "workflows.context"},
     "starter.calls": BASE,
+    "starter.finding": BASE | {"starter.registration", "workflows.visibility"},
+    "starter.registration": {"workflows.visibility"},
     "starter.connection": {"workflows.messages"},
     "starter.dev_server": set(),
-    "worker": {"workflows", "activities", "starter.connection", "starter.dev_server"},
+    "worker": {"workflows", "activities", "starter.connection", "starter.dev_server", "starter.registration"},
     "benchmarks": {"benchmarks", "workflows", "activities", "starter", "worker"},
 }
 PURE = BASE | STATE

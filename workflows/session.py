@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.opening import new_state, opened
     from workflows.running import TaskExecution
     from workflows.validation import parsed
+    from workflows.visibility import Visibility
 
 _Answer = TypeVar("_Answer")
 _Request = TypeVar("_Request", bound=Request)
@@ -51,6 +52,7 @@ class SessionWorkflow:
     def __init__(self, *start: Any) -> None:
         self._execution: TaskExecution | None = None
         self._alarm = Alarm()
+        self._visibility = Visibility()
         self._tasks = 0
         self._run_started = workflow.now()
         self._stale = True
@@ -69,7 +71,7 @@ class SessionWorkflow:
         """Run tasks until the session is closed; the result is its final snapshot."""
         if self._start_error:
             raise _application_error(self._start_error)
-        while not self._state.over:
+        while not (self._state.over and self._visibility.asked):
             try:
                 await self._step()
             except asyncio.CancelledError:
@@ -82,6 +84,8 @@ class SessionWorkflow:
 
     async def _step(self) -> None:
         """Do the next thing there is to do, and wait until there is another."""
+        if not self._visibility.asked:
+            await self._visibility.ask()
         if self._state.fork_of:
             await self._fork(self._state.fork_of)
         elif self._may_hand_over():
@@ -120,13 +124,14 @@ class SessionWorkflow:
         self._stale = True
 
     def _up_to_date(self) -> bool:
-        """Render the details once for all that an activation changed: conditions are checked at its end."""
+        """Show once all that an activation changed: conditions are checked at its end."""
         if self._stale:
             self._show()
         return True
 
     def _show(self) -> None:
         workflow.set_current_details(details.render(self._state))
+        self._visibility.show(self._state.status, self._state.config.owner)
         self._stale = False
 
     async def _fork(self, source: ForkSource) -> None:
