@@ -206,13 +206,13 @@ class SessionContext(BaseModel):
 
     def _fill_window(self, transcript: list[Turn]) -> None:
         """Keep the newest turns that fit; the newest one always stays, shortened if it alone does not fit."""
-        kept: dict[int, int] = {}
+        kept, known = dict[int, int](), self._turn_bytes
         newest = transcript[-1] if transcript else None
-        if newest and newest.version not in self._turn_bytes and model_bytes(newest) > limits.TRANSCRIPT_BYTES:
+        if newest and newest.version not in known and model_bytes(newest) > limits.TRANSCRIPT_BYTES:
             transcript, self.truncated = [*transcript[:-1], _shortened(newest)], True
         room = limits.TRANSCRIPT_BYTES
         for turn in reversed(transcript[-limits.TRANSCRIPT_TURNS :]):
-            size = self._turn_bytes.get(turn.version) or model_bytes(turn)
+            size = known.get(turn.version) or model_bytes(turn)
             room -= size
             if kept and room < 0:
                 break
