@@ -2,28 +2,22 @@
 
 import asyncio
 
-from pydantic import BaseModel
 from temporalio import activity
 
-
-class CountdownProgress(BaseModel):
-    """Progress as the contract has it: `{"done", "total"}`."""
-
-    done: int
-    total: int
+from activities import progress
 
 
 @activity.defn
 async def count_down(seconds: int) -> int:
     """Wait `seconds`, a second at a time, and return how many of them this attempt waited itself.
 
-    Each second is heartbeated, and an attempt goes on where the last heartbeat of the one before it stood.
+    Each second is reported, and an attempt goes on where the last report of the one before it stood.
     """
-    details = activity.info().heartbeat_details
-    done = CountdownProgress.model_validate(details[0]).done if details else 0
+    before = progress.resumed()
+    done = int(before.done) if before else 0
     waited = 0
     while done < seconds:
         await asyncio.sleep(1)
         done, waited = done + 1, waited + 1
-        activity.heartbeat(CountdownProgress(done=done, total=seconds))
+        progress.report(done, seconds)
     return waited

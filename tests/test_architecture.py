@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("workflows", "activities", "starter", "benchmarks")
 FIRST_PARTY = {*PACKAGES, "worker"}
-BASE = {f"workflows.{name}" for name in ("contract", "errors", "limits", "fields", "encoding")}
+BASE = {f"workflows.{name}" for name in ("contract", "errors", "limits", "fields", "encoding", "progress")}
 STATE = {
     f"workflows.{name}"
     for name in (

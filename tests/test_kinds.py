@@ -12,7 +12,7 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.testing import ActivityEnvironment
 
-from activities.countdown import CountdownProgress, count_down
+from activities.countdown import count_down
 from activities.offline_model import OfflineModel
 from activities.openai_model import OpenAIModel
 from starter.client import Session
@@ -21,6 +21,7 @@ from tests.openai_server import OpenAIServer, ok, refusal
 from tests.servers import Server
 from worker import KINDS, build_worker
 from workflows.contract import task_workflow_id
+from workflows.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = "sk-test-0123456789abcdefghij"
@@ -81,7 +82,7 @@ async def test_a_countdown_goes_on_where_the_last_heartbeat_stood() -> None:
     beats: list[object] = []
     environment.on_heartbeat = beats.append
     assert 1 == await environment.run(count_down, 2)
-    assert [CountdownProgress(done=2, total=2)] == beats
+    assert [Progress(done=2, total=2)] == beats
 
 
 @pytest.fixture
