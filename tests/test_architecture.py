@@ -47,6 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "starter.client": BASE
     | {"starter.calls", "starter.connection", "starter.finding", "workflows.validation", "workflows.context"},
     "starter.calls": BASE,
+    "starter.overview": BASE | {"starter", "workflows.visibility"},
     "starter.finding": BASE | {"starter.registration", "workflows.visibility"},
     "starter.registration": {"workflows.visibility"},
     "starter.connection": {"workflows.messages"},

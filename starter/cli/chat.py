@@ -180,7 +180,12 @@ class Conversation:
                     self._first.heard.set()
 
     async def _show(self) -> None:
-        self._terminal.show(*views.session(await self._session.snapshot()))
+        from starter.watching import task_progress  # noqa: PLC0415 (imports temporalio, which takes 0.2 s)
+
+        snapshot = await self._session.snapshot()
+        running = snapshot.running
+        progress = await task_progress(self._session, running.task_id) if running else None
+        self._terminal.show(*views.session(snapshot, progress))
 
     async def _cancel(self) -> None:
         snapshot = await self._session.snapshot()

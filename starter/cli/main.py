@@ -4,14 +4,14 @@ import sys
 
 import typer
 
-from starter.cli import chat, control, output, sessions, tasks
+from starter.cli import chat, control, output, sessions, tasks, watch
 from starter.cli.app import PROGRAM, app
 from starter.cli.completion import VARIABLE
 from starter.cli.exits import ExitCode, command_error
 
 __all__ = ["COMMANDS", "app", "run"]
 
-COMMANDS = (chat, tasks, sessions, control)
+COMMANDS = (chat, tasks, sessions, watch, control)
 """The modules with commands; to import one is to have its commands."""
 
 

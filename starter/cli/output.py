@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -21,6 +23,12 @@ from workflows.encoding import preview
 
 CELL_BYTES = 300
 """What a table cell shows of a long text; `--json` has all of it."""
+
+REFRESHES = 2
+"""A second, of what is shown live: seconds that pass are seen to pass."""
+
+BAR_CELLS = 20
+"""Width of a progress bar: with its numbers it fits beside a question on 80 columns."""
 
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but tab and newline, what reverses the reading direction, halves of characters."""
@@ -61,11 +69,13 @@ class Table:
     """Rows under a header; not shown when there are none.
 
     On a terminal without the columns that are empty; in a pipe with all of them, and tabs between the cells.
+    `cut`: a row is one line on a terminal, and its long cells are cut.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
     title: str = ""
+    cut: bool = False
 
 
 @dataclass
@@ -75,6 +85,20 @@ class Exchange:
     question: str
     answer: str
     failed: bool = False
+
+
+@dataclass
+class Bar:
+    """The value of a fact or a cell that is a progress: drawn as a bar on a terminal, in words in a pipe."""
+
+    done: float
+    total: float | None = None
+    note: str | None = None
+
+    def __str__(self) -> str:
+        """In words: how much, how much of all, which note."""
+        share = f" of {self.total:,.10g}, {min(self.done / self.total, 1):.0%}" if self.total else ""
+        return f"{self.done:,.10g}{share}" + (f": {self.note}" if self.note else "")
 
 
 Part = str | Facts | Table | Exchange
@@ -108,9 +132,9 @@ def show(*parts: Part) -> None:
     sys.stdout.flush()
 
 
-def show_json(value: Any) -> None:
-    """Print one JSON document on stdout: models in the shape the contract gives them."""
-    text = json.dumps(value, default=_jsonable, ensure_ascii=False, indent=2)
+def show_json(value: Any, indent: int | None = 2) -> None:
+    """Print one JSON document on stdout, in one line without `indent`: models in the shape the contract gives them."""
+    text = json.dumps(value, default=_jsonable, ensure_ascii=False, indent=indent)
     # Such characters stand inside of JSON strings only, where an escape means the same.
     sys.stdout.write(_UNSAFE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text))
     sys.stdout.write("\n")
@@ -130,13 +154,25 @@ def complain(text: str) -> None:
 
 
 @contextlib.contextmanager
-def waiting(text: str) -> Iterator[Callable[[str], None]]:
-    """Show on stderr that something takes its time, with a way to change the text; not when stderr is no terminal."""
+def waiting(text: str) -> Iterator[Callable[[str, Bar | None], None]]:
+    """Show on stderr that something takes its time, with a way to change that text; not when stderr is no terminal."""
     if not sys.stderr.isatty():
-        yield lambda _text: None
+        yield lambda _text, _bar: None
         return
     with _console(stderr=True).status(Text(clean(text))) as status:
-        yield lambda changed: status.update(Text(clean(changed)))
+        yield lambda changed, bar: status.update(_in_a_row(Text(clean(changed)), *(_bar(bar) if bar else ())))
+
+
+@contextlib.contextmanager
+def live(parts: Callable[[], Iterable[Part]]) -> Iterator[None]:
+    """Show parts on the terminal that stdout is, drawn anew in their place again and again; the last ones stay."""
+
+    def draw() -> RenderableType:
+        drawn = [[*_drawn(part), ""] for part in parts() if not isinstance(part, Table) or part.rows]
+        return Group(*(line for lines in drawn for line in lines))
+
+    with Live(get_renderable=draw, console=_console(), refresh_per_second=REFRESHES):
+        yield
 
 
 def _visible(code: int) -> str:
@@ -154,17 +190,19 @@ def _console(*, stderr: bool = False) -> Console:
 
 
 def _line(value: object) -> str:
+    if isinstance(value, Bar):
+        value = str(value)
     return preview(clean(value) if isinstance(value, str) else "" if value is None else value, CELL_BYTES)
 
 
-def _facts(part: Facts) -> list[tuple[str, str]]:
-    return [(name, _line(value)) for name, value in part.values.items() if value not in (None, "")]
+def _facts(part: Facts) -> list[tuple[str, object]]:
+    return [(name, value) for name, value in part.values.items() if value not in (None, "")]
 
 
 def _plain(part: Part) -> Iterable[str]:
     match part:
         case Facts():
-            return [f"{name}: {value}" for name, value in _facts(part)]
+            return [f"{name}: {_line(value)}" for name, value in _facts(part)]
         case Table():
             rows = ["\t".join(_line(cell).replace("\t", " ") for cell in row) for row in part.rows]
             return [*([f"{part.title}:"] if part.title else []), "\t".join(part.columns), *rows]
@@ -175,30 +213,49 @@ def _plain(part: Part) -> Iterable[str]:
 
 
 def _draw(console: Console, part: Part) -> None:
+    for line in _drawn(part):
+        console.print(line, soft_wrap=isinstance(line, Text))
+
+
+def _drawn(part: Part) -> Iterator[RenderableType]:
     match part:
         case Facts():
             grid = RichTable.grid(padding=(0, 2))
             for name, value in _facts(part):
-                grid.add_row(Text(name, style="dim"), _coloured(name, value))
-            console.print(grid)
+                grid.add_row(Text(name, style="dim"), _cell(name, value))
+            yield grid
         case Table():
             table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-            rows = [[_line(cell) for cell in row] for row in part.rows]
-            filled = [number for number in range(len(part.columns)) if any(row[number] for row in rows)]
+            filled = [number for number in range(len(part.columns)) if any(_line(row[number]) for row in part.rows)]
             for number in filled:
-                table.add_column(part.columns[number], overflow="fold")
-            for row in rows:
-                table.add_row(*(_coloured(part.columns[number], row[number]) for number in filled))
+                table.add_column(part.columns[number], overflow="ellipsis" if part.cut else "fold", no_wrap=part.cut)
+            for row in part.rows:
+                table.add_row(*(_cell(part.columns[number], row[number]) for number in filled))
             if part.title:
-                console.print(Text(part.title, style="bold"))
-            console.print(table)
+                yield Text(part.title, style="bold")
+            yield table
         case Exchange():
             if part.question:
-                console.print(Text(clean(f"> {part.question}"), style="dim"), soft_wrap=True)
-            console.print(Text(clean(part.answer), style="red" if part.failed else ""), soft_wrap=True)
+                yield Text(clean(f"> {part.question}"), style="dim")
+            yield Text(clean(part.answer), style="red" if part.failed else "")
         case _:
-            console.print(Text(clean(part)), soft_wrap=True)
+            yield Text(clean(part))
 
 
-def _coloured(name: str, value: str) -> Text:
-    return Text(value, style=_STYLES.get(value, "") if name in _STYLED else "")
+def _cell(name: str, value: object) -> RenderableType:
+    if isinstance(value, Bar):
+        return _in_a_row(*_bar(value))
+    line = _line(value)
+    return Text(line, style=_STYLES.get(line, "") if name in _STYLED else "")
+
+
+def _bar(bar: Bar) -> tuple[RenderableType, RenderableType]:
+    """A bar and its words; one that moves where nobody knows the total."""
+    drawn = ProgressBar(total=bar.total or None, completed=bar.done, width=BAR_CELLS, pulse=not bar.total)
+    return drawn, Text(_line(bar))
+
+
+def _in_a_row(*cells: RenderableType) -> RichTable:
+    row = RichTable.grid(padding=(0, 1))
+    row.add_row(*cells)
+    return row

@@ -14,6 +14,7 @@ from starter.cli.difference import Difference
 from starter.cli.exits import CommandError, ExitCode
 from workflows.contract import Snapshot
 from workflows.fields import CloseMode
+from workflows.progress import Progress
 
 
 @verb('open demo --owner ada --title "Space talk" --value name=Ada', SESSIONS)
@@ -73,12 +74,15 @@ async def open(  # noqa: A001 (the command's name)
 async def show(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
     """Show how a session stands.
 
-    What runs, what waits, what came last, what was refused.
+    What runs and how far it is, what waits, what came last, what was refused.
     """
+    from starter.watching import task_progress  # noqa: PLC0415 (imports temporalio, which takes 0.2 s)
+
     here = (await connected()).get(session)
     snapshot = await answer(here.snapshot())
-    _print(snapshot, as_json=as_json)
-    queue = await here.unserved_queue(snapshot.running.task_id) if snapshot.running and not as_json else None
+    running = None if as_json else snapshot.running
+    _print(snapshot, await task_progress(here, running.task_id) if running else None, as_json=as_json)
+    queue = await here.unserved_queue(running.task_id) if running else None
     if queue:
         output.show(f"no worker polls {queue!r}, the task queue of the running task")
 
@@ -174,8 +178,10 @@ async def delete(
     found = await erasure.found()
     if not yes and not _confirmed(f"Remove {views.kinds(found.removed)} for good?"):
         raise CommandError(ExitCode.INTERRUPTED, f"{session} stays as it is")
-    with output.waiting(f"erasing {session}") as say:
-        erased = await erasure.run(lambda removed, left: say(f"erasing {session}: {removed} removed, {left} left"))
+    with output.waiting(f"erasing {session}") as tell:
+        erased = await erasure.run(
+            lambda removed, left: tell(f"erasing {session}: {removed} removed, {left} left", None)
+        )
     if as_json:
         output.show_json(erased)
     else:
@@ -194,8 +200,8 @@ def _confirmed(question: str) -> bool:
         signal.signal(signal.SIGINT, handler)
 
 
-def _print(snapshot: Snapshot, *, as_json: bool) -> None:
+def _print(snapshot: Snapshot, progress: Progress | None = None, *, as_json: bool) -> None:
     if as_json:
         output.show_json(snapshot)
     else:
-        output.show(*views.session(snapshot))
+        output.show(*views.session(snapshot, progress))

@@ -1,6 +1,9 @@
 """Commands for tasks: ask, submit, result, tasks, task."""
 
 import asyncio
+import contextlib
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -149,15 +152,31 @@ async def _ended(session: "Session", task_id: str, wait: float | None) -> TaskRe
     """The final record of a task. A worker that is away is waited for, unless it was away from the start."""
     try:
         async with asyncio.timeout(wait):
-            with output.waiting(f"waiting for {task_id}"):
+            with output.waiting(f"waiting for {task_id}") as tell:
                 await _known(session, task_id)
-                return await session.result(task_id)
+                telling = asyncio.create_task(_tell_progress(session, task_id, tell))
+                try:
+                    return await session.result(task_id)
+                finally:
+                    telling.cancel()
     except TimeoutError:
         message = f"task {task_id} has not ended within {wait:g} s; {_waits(session.id, task_id)}"
         raise CommandError(ExitCode.STILL_WAITING, message) from None
     except asyncio.CancelledError:
         output.note(f"the task goes on; {_waits(session.id, task_id)}")
         raise
+
+
+async def _tell_progress(session: "Session", task_id: str, tell: Callable[[str, output.Bar | None], None]) -> None:
+    """Tell how far a task is, again and again, where somebody can see it."""
+    from temporalio.service import RPCError  # noqa: PLC0415 (imports temporalio, which takes 0.2 s)
+
+    from starter.watching import LOOK_SECONDS, task_progress  # noqa: PLC0415 (the same)
+
+    while sys.stderr.isatty():
+        await asyncio.sleep(LOOK_SECONDS)
+        with contextlib.suppress(RPCError):  # who waits for the task learns of a server that is away
+            tell(f"waiting for {task_id}", views.bar(await task_progress(session, task_id)))
 
 
 async def _known(session: "Session", task_id: str) -> TaskRecord:

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from starter.cli.difference import Difference
-from starter.cli.output import Facts, Part, Table, readable
+from starter.cli.output import Bar, Facts, Part, Table, readable
 from workflows.contract import (
     ContextView,
     Counters,
@@ -18,6 +18,7 @@ from workflows.contract import (
     TaskRecord,
     Turn,
 )
+from workflows.progress import Progress
 
 if TYPE_CHECKING:
     from starter.client import SessionListing  # imports temporalio, which takes 0.2 s
@@ -29,8 +30,8 @@ SHARED = 30
 """Characters before the first difference of two texts: enough to recognise the place."""
 
 
-def session(snapshot: Snapshot) -> Iterator[Part]:
-    """A session at a glance."""
+def session(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Part]:
+    """A session at a glance; `progress` is that of the running task."""
     config = snapshot.config
     asks = snapshot.running.waiting_for if snapshot.running else None
     yield Facts(
@@ -44,6 +45,7 @@ def session(snapshot: Snapshot) -> Iterator[Part]:
             "context": f"version {snapshot.context_version}",
             "tasks": counted(snapshot.counters),
             "asks": question(asks) if asks else None,
+            "progress": bar(progress),
         }
     )
     yield Table(_TASK, [_record(snapshot.running)] if snapshot.running else [], "running")
@@ -147,6 +149,21 @@ def kinds(removed: Mapping[str, int]) -> str:
 def labels(values: dict[str, str]) -> str:
     """Labels as they are given on the command line."""
     return ", ".join(f"{key}={value}" for key, value in values.items())
+
+
+def bar(progress: Progress | None) -> Bar | None:
+    """A progress as it is drawn."""
+    return Bar(progress.done, progress.total, progress.note) if progress else None
+
+
+def elapsed(since: datetime | None) -> str:
+    """The time that has passed since then, by this machine's clock."""
+    if since is None:
+        return ""
+    seconds = max(int((datetime.now(UTC) - since).total_seconds()), 0)
+    days, seconds = divmod(seconds, 86_400)
+    time = f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return f"{days} d {time}" if days else time
 
 
 def moment(time: datetime | None) -> str:
