@@ -54,11 +54,11 @@ class SessionWorkflow:
         self._alarm = Alarm()
         self._visibility = Visibility()
         self._tasks = 0
-        self._run_started = workflow.now()
         self._stale = True
         self._start_error: SessionError | None = None
         info = workflow.info()
-        session_id, now = info.workflow_id, info.start_time
+        # Not `now()`: the first workflow task may be replayed together with the next one, at the time of that.
+        session_id, now = info.workflow_id, info.workflow_start_time
         try:
             self._state = opened(start, session_id, now, continued=info.continued_run_id is not None)
         except SessionError as error:
@@ -159,7 +159,7 @@ class SessionWorkflow:
             info.is_continue_as_new_suggested()
             or self._tasks >= limits.RUN_TASKS
             or info.get_current_history_length() >= limits.RUN_EVENTS
-            or workflow.now() - self._run_started >= timedelta(seconds=limits.RUN_SECONDS)
+            or workflow.now() - info.workflow_start_time >= timedelta(seconds=limits.RUN_SECONDS)
         )
         if not spent:
             return False
