@@ -52,3 +52,12 @@ async def harness(temporal: Client) -> AsyncIterator[Harness]:
     async with harness.worker():
         yield harness
     await harness.replay_all()
+
+
+@pytest.fixture(scope="session")
+async def own_sessions(server: Server, temporal: Client) -> AsyncIterator[tuple[str, str]]:
+    """What the conformance suite checks unless told otherwise: address and task queue of our worker."""
+    harness = Harness(temporal)
+    async with harness.worker():
+        yield server.address, harness.queue
+    await harness.replay_all()

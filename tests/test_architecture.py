@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from workflows.errors import ErrorType
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("workflows", "activities", "starter", "benchmarks")
 FIRST_PARTY = {*PACKAGES, "worker"}
@@ -57,6 +59,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 PURE = BASE | STATE
 MODULES = [*sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")), ROOT / "worker.py"]
+CONFORMANCE = sorted((ROOT / "tests/conformance").glob("*.py"))
 CORE_LINES = 2_750
 """About 2,500: a tenth over it is the most that "about" can mean."""
 FILE_LINES = 300
@@ -102,6 +105,18 @@ def test_workflow_code_has_no_clock_environment_file_or_chance(path: Path) -> No
     assert set() == _imports(path) & {"time", "os", "random", "uuid", "pathlib", "secrets", "socket", "subprocess"}
     called = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
     assert set() == called & {"datetime.now", "datetime.utcnow", "open", "print", "input"}
+
+
+@pytest.mark.parametrize("path", CONFORMANCE, ids=_name)
+def test_the_conformance_suite_knows_nothing_but_the_contract(path: Path) -> None:
+    """It must be able to check another implementation, in another language."""
+    ours = {name for name in _imports(path) if name.split(".")[0] in {*FIRST_PARTY, "tests"}}
+    assert set() == {name for name in ours if not _within(name, {"tests.conformance"})}
+
+
+def test_every_error_of_the_contract_is_checked_by_the_conformance_suite() -> None:
+    suite = "".join(path.read_text() for path in CONFORMANCE)
+    assert [] == [name for name in ErrorType if f'"{name}"' not in suite]
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("[a-z]*/**/__init__.py")), ids=_name)
