@@ -1,7 +1,7 @@
 """The session's memory: values, transcript and versions. Pure state, apart from any execution."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field, PrivateAttr
 
@@ -16,6 +16,14 @@ EXTERNAL = "external"
 ROLLBACK = "rollback"
 _EVERYTHING = "*"  # touched beyond counting; no hash looks like it
 _HASH_CHARACTERS = 8  # 48 bits, as for task ids
+
+
+class _Applied(NamedTuple):
+    """The values after a change, their sizes, and what undoes it."""
+
+    values: dict[str, Any]
+    sizes: dict[str, int]
+    undo: Undo
 
 
 class SessionContext(BaseModel):
@@ -78,11 +86,11 @@ class SessionContext(BaseModel):
         if conflicts:
             names = preview(", ".join(conflicts), limits.PREVIEW_BYTES)
             raise SessionError(ErrorType.CONTEXT_CONFLICT, f"changed from outside while the task ran: {names}")
-        values, sizes, undo = self._applied(patch, ErrorType.INVALID_OUTPUT)
+        new = self._applied(patch, ErrorType.INVALID_OUTPUT)
         turn = Turn(task_id=task.task_id, version=self.version + 1, input=task.input, output=output, finished_at=now)
-        undo.turns_added = [turn.version]
+        new.undo.turns_added = [turn.version]
         self.touched = None
-        return self._commit(task.task_id, values, sizes, [*self.transcript, turn], undo, now)
+        return self._commit(task.task_id, new, [*self.transcript, turn], now)
 
     def patch(self, patch: ContextPatch, expected_version: int | None, now: datetime) -> int:
         """Apply a change from outside and return the new version.
@@ -91,9 +99,9 @@ class SessionContext(BaseModel):
         InvalidRequest when the patch cannot be applied.
         """
         self.check(patch, expected_version)
-        values, sizes, undo = self._applied(patch, ErrorType.INVALID_REQUEST)
-        self._touch(undo)
-        return self._commit(EXTERNAL, values, sizes, self.transcript, undo, now)
+        new = self._applied(patch, ErrorType.INVALID_REQUEST)
+        self._touch(new.undo)
+        return self._commit(EXTERNAL, new, self.transcript, now)
 
     def check(self, patch: ContextPatch, expected_version: int | None) -> None:
         """Raise what `patch` would raise, changing nothing."""
@@ -118,7 +126,7 @@ class SessionContext(BaseModel):
         undo.turns_added = [turn.version for turn in transcript if turn.version not in old]
         self._touch(undo)
         sizes = {key: _value_bytes(key, value) for key, value in values.items()}
-        return self._commit(ROLLBACK, values, sizes, transcript, undo, now)
+        return self._commit(ROLLBACK, _Applied(values, sizes, undo), transcript, now)
 
     def view(self, version: int | None = None) -> ContextView:
         """The context as of a version (default: now) and the log.
@@ -163,8 +171,8 @@ class SessionContext(BaseModel):
             )
         return values, [turns[number] for number in sorted(turns)]
 
-    def _applied(self, patch: ContextPatch, inapplicable: ErrorType) -> tuple[dict[str, Any], dict[str, int], Undo]:
-        """The values after `patch`, their sizes, and what undoes it. Never mutates what an older version may share."""
+    def _applied(self, patch: ContextPatch, inapplicable: ErrorType) -> _Applied:
+        """What `patch` makes of the values. Never mutates what an older version may share."""
         keys = sorted(_keys(patch))
         new, sizes = dict(self.values), dict(self._value_bytes)
         for key in patch.unset:
@@ -187,21 +195,13 @@ class SessionContext(BaseModel):
             raise SessionError(
                 ErrorType.CONTEXT_TOO_LARGE, f"context values would weigh {size} bytes, over {limits.CONTEXT_BYTES}"
             )
-        return new, sizes, Undo.of(keys, self.values, new)
+        return _Applied(new, sizes, Undo.of(keys, self.values, new))
 
-    def _commit(
-        self,
-        by: str,
-        values: dict[str, Any],
-        sizes: dict[str, int],
-        transcript: list[Turn],
-        undo: Undo,
-        now: datetime,
-    ) -> int:
+    def _commit(self, by: str, new: _Applied, transcript: list[Turn], now: datetime) -> int:
         self.version += 1
-        self.values, self._value_bytes = values, sizes
+        self.values, self._value_bytes = new.values, new.sizes
         self._fill_window(transcript)
-        add_change(self.log, self.version, by, now, undo)
+        add_change(self.log, self.version, by, now, new.undo)
         return self.version
 
     def _fill_window(self, transcript: list[Turn]) -> None:
