@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev check format test test-all
+.PHONY: help install demo dev check format test test-all stress
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,3 +40,6 @@ test-all: install ## the suite on all three servers
 	$(RUN) -m pytest --server dev $(ARGS)
 	$(RUN) -m pytest --server skipping $(ARGS)
 	$(RUN) -m pytest --server test-server $(ARGS)
+
+stress: install ## 20,000 signals to one session while its task waits: minutes
+	$(RUN) -m pytest -m stress -s --timeout 900 $(ARGS)

@@ -23,6 +23,11 @@ UPDATE_SECONDS, UPDATE_PAUSE = 15.0, 0.5
 """An update that races a hand-over fails at the caller; the next run takes it within a second or two. A worker that is
 away for longer counts as none."""
 
+FULL_RUN_SECONDS, FULL_RUN_PAUSE = 10.0, 0.5
+"""The server takes 10,000 signals a run and refuses more; with a worker the next run begins within seconds."""
+
+_FULL_RUN = "limit for signal events"  # as the server says it
+
 QUERY_TIMEOUT = timedelta(seconds=10)
 """One query: a worker that is there answers in milliseconds, one that resumes an evicted session within a second."""
 
@@ -53,8 +58,21 @@ class SessionCalls:
         self._handle = temporal.get_workflow_handle(session_id)
 
     async def signal(self, name: str, *body: Mapping[str, Any]) -> None:
-        """Send a signal; the server has it when this returns."""
-        await self.calling(self._handle.signal(name, args=body))
+        """Send a signal; the server has it when this returns.
+
+        A run that has taken all the signals it may is waited for: its session is about to continue as new. Raises
+        SessionError (QueueFull) where it does not, say because no worker runs.
+        """
+        for _ in range(int(FULL_RUN_SECONDS / FULL_RUN_PAUSE)):
+            try:
+                await self.calling(self._handle.signal(name, args=body))
+            except RPCError as error:
+                if error.status != RPCStatusCode.INVALID_ARGUMENT or _FULL_RUN not in str(error):
+                    raise
+            else:
+                return
+            await asyncio.sleep(FULL_RUN_PAUSE)
+        raise SessionError(ErrorType.QUEUE_FULL, f"session {self._id!r} takes no more messages until a worker runs it")
 
     async def update(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Send an update until it is answered; its `request_id` makes a repetition take effect once."""

@@ -62,6 +62,8 @@ MODULES = [*sorted(path for package in PACKAGES for path in (ROOT / package).rgl
 CONFORMANCE = sorted((ROOT / "tests/conformance").glob("*.py"))
 CORE_LINES = 2_750
 """About 2,500: a tenth over it is the most that "about" can mean."""
+NO_CORE = ("starter", "benchmarks", "activities.offline_model", "activities.openai_model")
+"""What holds a client, what measures, and the language models behind their protocol: no session needs them to run."""
 FILE_LINES = 300
 
 
@@ -148,7 +150,7 @@ def test_no_file_is_long() -> None:
 
 
 def test_the_core_stays_small() -> None:
-    core = [path for path in MODULES if not _name(path).startswith(("starter", "benchmarks"))]
+    core = [path for path in MODULES if not _name(path).startswith(NO_CORE)]
     core += [ROOT / "starter/calls.py", ROOT / "starter/client.py", ROOT / "starter/connection.py"]
     assert CORE_LINES >= sum(map(_code_lines, core))
 

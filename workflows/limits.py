@@ -126,6 +126,13 @@ WATCH_RETRY_SECONDS = 1.0
 CONTROL_TIMEOUT_SECONDS = 10.0
 """One attempt of a call to the server made for the session (terminate a child): normally milliseconds."""
 
+MESSAGES_AT_ONCE = 500
+"""Messages that one workflow task acts upon, at 0.1 to 0.2 ms each. The SDK gives a workflow task up after two seconds,
+and the next attempt has the same messages: a burst of 10,000 would wedge the session."""
+
+BACKLOG_PAUSE_SECONDS = 0.01
+"""Before the next share of such a burst: any timer, so that it comes in a workflow task of its own."""
+
 # --- the built-in kinds ---------------------------------------------------------------------------------------------
 
 MODEL_TIMEOUT_SECONDS = 120.0

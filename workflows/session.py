@@ -1,6 +1,7 @@
 """The session: one long-lived workflow that takes tasks as signals and runs them one at a time, in order."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -54,7 +55,9 @@ class SessionWorkflow:
         self._alarm = Alarm()
         self._visibility = Visibility()
         self._tasks = 0
-        self._stale = True
+        self._changed = False
+        self._taken = 0
+        self._backlog: deque[tuple[str, Sequence[RawValue]]] = deque()
         self._start_error: SessionError | None = None
         info = workflow.info()
         # Not `now()`: the first workflow task may be replayed together with the next one, at the time of that.
@@ -71,7 +74,7 @@ class SessionWorkflow:
         """Run tasks until the session is closed; the result is its final snapshot."""
         if self._start_error:
             raise _application_error(self._start_error)
-        while not (self._state.over and self._visibility.asked):
+        while not (self._state.over and self._visibility.asked and not self._backlog):
             try:
                 await self._step()
             except asyncio.CancelledError:
@@ -83,29 +86,38 @@ class SessionWorkflow:
     # --- steps of the story -----------------------------------------------------------------------------------------
 
     async def _step(self) -> None:
-        """Do the next thing there is to do, and wait until there is another."""
+        """Do the next thing there is to do, or wait until there is one."""
         if not self._visibility.asked:
             await self._visibility.ask()
-        if self._state.fork_of:
+        self._catch_up()
+        if self._backlog:
+            await self._work_off_backlog()
+        elif self._state.fork_of:
             await self._fork(self._state.fork_of)
         elif self._may_hand_over():
             await self._hand_over()
-        elif self._execution is None:
-            self._start_or_adopt()
-        elif self._execution.ended:
+        elif self._execution and self._execution.ended:
             execution, self._execution = self._execution, None
             await execution.outcome()
-            return
-        self._pass_time()
-        await workflow.wait_condition(lambda: self._up_to_date() and self._something_to_do())
-
-    def _start_or_adopt(self) -> None:
-        task = self._state.next_task(workflow.now())
-        if self._state.running:
+        elif self._execution is None and self._state.running:
             self._execution = TaskExecution.adopt(self._state)
-        elif task:
+            self._tasks += 1
+        elif self._execution is None and (task := self._state.next_task(workflow.now())):
             self._execution = TaskExecution.start(self._state, task)
-        self._tasks += self._execution is not None
+            self._tasks += 1
+        else:
+            self._show()
+            self._changed = False
+            await workflow.wait_condition(lambda: self._changed or self._something_to_do())
+
+    def _catch_up(self) -> None:
+        """Do what is due by now, pass on what the running task is to be told, and set the alarm for what comes next."""
+        now = workflow.now()
+        self._taken = 0
+        self._state.pass_time(now)
+        if self._execution:
+            self._execution.carry_out()
+        self._alarm.set(self._state.next_change(now))
 
     def _something_to_do(self) -> bool:
         ready = self._execution.ended if self._execution else self._state.next_task(workflow.now()) is not None
@@ -113,26 +125,17 @@ class SessionWorkflow:
 
     def _close_now(self, reason: str | None) -> None:
         """What Temporal's own cancel of the session means."""
-        request = CloseRequest(mode="now", reason=reason or "the session was cancelled")
-        self._change(lambda now: self._state.close(request, now))
-
-    def _pass_time(self) -> None:
-        """Do what is due by now, and set the alarm for what will be next."""
-        now = workflow.now()
-        self._state.pass_time(now)
-        self._alarm.set(self._state.next_change(now))
-        self._stale = True
-
-    def _up_to_date(self) -> bool:
-        """Show once all that an activation changed: conditions are checked at its end."""
-        if self._stale:
-            self._show()
-        return True
+        self._state.close(CloseRequest(mode="now", reason=reason or "the session was cancelled"), workflow.now())
 
     def _show(self) -> None:
         workflow.set_current_details(details.render(self._state))
         self._visibility.show(self._state.status, self._state.config.owner)
-        self._stale = False
+
+    async def _work_off_backlog(self) -> None:
+        """Take the next share of a burst in a workflow task of its own."""
+        await workflow.sleep(limits.BACKLOG_PAUSE_SECONDS, summary=f"{len(self._backlog)} more messages")
+        for _ in range(min(limits.MESSAGES_AT_ONCE, len(self._backlog))):
+            self._take(*self._backlog.popleft())
 
     async def _fork(self, source: ForkSource) -> None:
         """Begin with the context of another session; fails the run where that cannot be read."""
@@ -179,14 +182,21 @@ class SessionWorkflow:
     @workflow.signal(dynamic=True, description=signals.DESCRIPTION)
     def receive(self, name: str, args: Sequence[RawValue]) -> None:
         """Take any signal, of any name, arity and payload: acted upon, or kept under `rejected` with its reason."""
+        self._changed = True
+        self._taken += 1
+        if self._backlog or self._taken > limits.MESSAGES_AT_ONCE:
+            self._backlog.append((name, args))
+        else:
+            self._take(name, args)
+
+    def _take(self, name: str, args: Sequence[RawValue]) -> None:
         body: Any = None
         try:
             body = decoded(args)
-            self._change(lambda now: signals.act(self._state, name, body, now))
+            signals.act(self._state, name, body, workflow.now())
         except SessionError as error:
             workflow.logger.warning("refused signal %s: %s", name, error)
             self._state.refuse(name, body, error, workflow.now())
-            self._stale = True
 
     @workflow.update(name="submit_task", description="Submit a task: TaskRequest → {task_id, status, position}")
     async def submit_task(self, request: RawValue) -> SubmitResult:
@@ -253,16 +263,11 @@ class SessionWorkflow:
     # --- steps of the handlers --------------------------------------------------------------------------------------
 
     def _answer(self, change: Callable[[datetime], _Answer]) -> _Answer:
-        """Make a change that a caller waits for; a refusal is the caller's error."""
-        return _named(lambda: self._change(change))
-
-    def _change(self, change: Callable[[datetime], _Answer]) -> _Answer:
-        """Make a change of state, and pass on what it asks of time and of the running task."""
-        answer = change(workflow.now())
-        self._pass_time()
-        if self._execution:
-            self._execution.carry_out()
-        return answer
+        """Make a change that a caller waits for, after all that came before it; a refusal is the caller's error."""
+        self._changed = True
+        while self._backlog:
+            self._take(*self._backlog.popleft())
+        return _named(lambda: change(workflow.now()))
 
 
 def _request(model: type[_Request], argument: RawValue) -> _Request:

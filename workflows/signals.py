@@ -18,7 +18,7 @@ def act(state: SessionState, name: str, body: Any, now: datetime) -> None:
     """Do what the signal asks. Raises SessionError and changes nothing."""
     match name:
         case "submit":
-            state.submit(parsed(TaskRequest, body), now)
+            state.accept(parsed(TaskRequest, body), now)
         case "cancel_task":
             state.cancel(parsed(CancelRequest, body), now)
         case "task_waiting":

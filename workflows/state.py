@@ -52,23 +52,26 @@ class SessionState(BaseModel):
     active_at: Timestamp | None = None
     answered: AnsweredRequests = Field(default_factory=AnsweredRequests)
 
-    # --- what callers ask -------------------------------------------------------------------------------------------
-
     def submit(self, request: TaskRequest, now: datetime) -> TaskRecord:
-        """Accept a task, or recognise one that is known, and say how it stands.
+        """Accept a task, or recognise one that is known, and say how it stands. Raises what `accept` raises."""
+        self.accept(request, now)
+        return self._known(request.task_id, now)
+
+    def accept(self, request: TaskRequest, now: datetime) -> None:
+        """Accept a task; one that is known already stays as it is.
 
         Raises SessionError: InvalidRequest, InputTooLarge, TaskIdConflict, SessionClosed, Busy, QueueFull.
         """
         task = self.check_submit(request, now)
-        if self.ledger.seen.status(task.task_id) is None:
-            if task.on_busy == "replace_pending":
-                self._drop_pending(f"replaced by {task.task_id}", now)
-            self.pending.add(task, front=task.on_busy == "interrupt")
-            self.ledger.accept(task)
-            self.active_at = now
-            if task.on_busy == "interrupt":
-                self._cancel_running(f"interrupted by {task.task_id}", now)
-        return self._known(task.task_id, now)
+        if self.ledger.seen.status(task.task_id) is not None:
+            return
+        if task.on_busy == "replace_pending":
+            self._drop_pending(f"replaced by {task.task_id}", now)
+        self.pending.add(task, front=task.on_busy == "interrupt")
+        self.ledger.accept(task)
+        self.active_at = now
+        if task.on_busy == "interrupt":
+            self._cancel_running(f"interrupted by {task.task_id}", now)
 
     def check_submit(self, request: TaskRequest, now: datetime) -> PendingTask:
         """Raise what `submit` would raise, changing nothing; returns the task with every default filled in."""
@@ -155,8 +158,6 @@ class SessionState(BaseModel):
     def refuse(self, message: str, body: Any, error: SessionError, now: datetime) -> None:
         """Keep a message that could not be taken, with what of it can be shown."""
         self.ledger.refuse(rejected_entry(message, body, error, self.config.default_kind, now))
-
-    # --- what the run does ------------------------------------------------------------------------------------------
 
     def next_change(self, now: datetime) -> datetime | None:
         """When the passing of time alone will next change something."""

@@ -1,0 +1,138 @@
+"""More signals than one run of a session may take, while one of its tasks waits for a person."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from starter.client import Session
+from starter.connection import connect
+from starter.dev_server import DevServer
+from tests.harness import WAIT, Harness, snapshot_when
+from tests.test_hand_over import runs
+from workflows import limits
+from workflows.contract import Config
+from workflows.errors import SessionError
+
+SENDERS = 25
+
+
+@asynccontextmanager
+async def waiting_session(settings: dict[str, object], folder: Path) -> AsyncIterator[tuple[Harness, Session]]:
+    """A session whose task asks a person, on a server with these settings."""
+    server = DevServer(folder / "temporal.db", port=0, ui_port=0, http_port=0, settings=settings)
+    await server.start()
+    try:
+        harness = Harness(await connect(server.address))
+        async with harness.worker():
+            session = await harness.open()
+            await session.submit("deploy", kind="Approve", task_id="asks")
+            await snapshot_when(session, lambda s: s.status == "waiting")
+            yield harness, session
+        await harness.replay_all()
+    finally:
+        server.stop()
+
+
+async def storm(session: Session, count: int, told: Callable[[int], Awaitable[None]]) -> None:
+    """Submit that many tasks from many senders at once; every one is acknowledged in the end."""
+    numbers = iter(range(count))
+
+    async def send() -> None:
+        for number in numbers:
+            await session.submit(number, kind="Show", task_id=f"task-{number:05}")
+            await told(number)
+
+    await asyncio.gather(*(send() for _ in range(SENDERS)))
+
+
+async def survives(session: Session, count: int, told: Callable[[int], Awaitable[None]]) -> None:
+    """The storm, and what has to be true after it."""
+    await storm(session, count, told)
+    taken, excess = limits.PENDING_TASKS, count - limits.PENDING_TASKS
+    after = await snapshot_when(session, lambda s: s.counters.submitted + s.counters.rejected == count + 1)
+    assert (taken + 1, excess) == (after.counters.submitted, after.counters.rejected)
+    assert {("submit", "QueueFull")} == {(entry.message, entry.error.type) for entry in after.rejected}
+    assert ("waiting", taken) == (after.status, len(after.pending))
+    assert await runs(session) >= count / limits.RUN_EVENTS
+    await session.pause()
+    await session.respond("asks", "yes")
+    await snapshot_when(
+        session, lambda s: bool(s.running and s.running.waiting_for and s.running.waiting_for.text == "Why?")
+    )
+    await session.respond("asks", "because")
+    assert {"did": "deploy", "why": "because"} == (await session.result("asks", WAIT)).output
+    await session.close("discard")
+    final = await session.finished(WAIT)
+    assert (1, taken) == (final.counters.completed, final.counters.cancelled)
+
+
+async def test_1500_signals_where_a_run_takes_500_while_a_task_waits(tmp_path: Path) -> None:
+    async def told(_number: int) -> None:
+        pass
+
+    settings: dict[str, object] = {
+        "history.maximumSignalsPerExecution": 500,
+        "limit.historyCount.suggestContinueAsNew": 200,
+    }
+    async with waiting_session(settings, tmp_path) as (_, session):
+        await survives(session, 1_500, told)
+
+
+async def test_a_run_full_of_signals_refuses_by_name_without_a_worker_and_goes_on_with_one(tmp_path: Path) -> None:
+    settings: dict[str, object] = {
+        "history.maximumSignalsPerExecution": 30,
+        "limit.historyCount.suggestContinueAsNew": 20,
+    }
+    server = DevServer(tmp_path / "temporal.db", port=0, ui_port=0, http_port=0, settings=settings)
+    await server.start()
+    try:
+        harness = Harness(await connect(server.address))
+        session = await harness.open()
+        sent = [await session.submit("hello", kind="Show") for _ in range(30)]
+        with pytest.raises(SessionError, match="QueueFull"):
+            await session.submit("hello", kind="Show")
+        late = asyncio.create_task(session.submit("hello", kind="Show"))
+        async with harness.worker():
+            sent.append(await late)
+            assert {"completed"} == {(await session.result(task_id, WAIT)).status for task_id in sent}
+    finally:
+        server.stop()
+
+
+async def test_2500_signals_that_came_without_a_worker_are_taken_in_shares(tmp_path: Path) -> None:
+    """One workflow task brings them all, and the SDK gives it two seconds; a share takes a tenth of one."""
+    server = DevServer(tmp_path / "temporal.db", port=0, ui_port=0, http_port=0)
+    await server.start()
+    try:
+        harness = Harness(await connect(server.address))
+        session = await harness.open(Config(default_kind="Hang"))
+
+        async def told(_number: int) -> None:
+            pass
+
+        await storm(session, 2_500, told)
+        await session.close("now")
+        async with harness.worker():
+            final = await session.finished(WAIT)
+        counters = final.counters
+        history = await session.temporal.get_workflow_handle(session.id).fetch_history()
+        assert 2_501 / limits.MESSAGES_AT_ONCE - 1 <= sum(
+            e.HasField("timer_started_event_attributes") for e in history.events
+        )
+        assert (1_000, 1_000, 1_500) == (counters.submitted, counters.cancelled, counters.rejected)
+    finally:
+        server.stop()
+
+
+@pytest.mark.stress
+async def test_20000_signals_under_the_real_limits_while_a_task_waits(tmp_path: Path) -> None:
+    async def told(number: int) -> None:
+        if number % 500 == 0:
+            sys.stderr.write(f"\r{number} signals, {await runs(session)} hand-overs")
+
+    async with waiting_session({}, tmp_path) as (_, session):
+        await survives(session, 20_000, told)
