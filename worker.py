@@ -24,6 +24,7 @@ from activities.models import model_named
 from activities.visibility import VisibilityActivities
 from starter import dev_server
 from starter.connection import NoServerError, connect, task_queue
+from starter.deployment import deployment
 from starter.registration import register_search_attributes
 from workflows.kinds.answer import AnswerWorkflow
 from workflows.kinds.countdown import CountdownWorkflow
@@ -86,8 +87,9 @@ async def run(dev: dev_server.DevServer | None) -> None:
         client = await connect(dev.address if dev else None)
         model = model_named(os.environ.get("SESSIONS_MODEL") or "offline")
         findable = await register_search_attributes(client)
-        async with build_worker(client, model, queue=task_queue(), search_attributes=findable):
-            logger.info("worker ready: model %s, task queue %s", model.name, task_queue())
+        queue = task_queue()
+        async with build_worker(client, model, queue=queue, search_attributes=findable, deployment_config=deployment()):
+            logger.info("worker ready: model %s, task queue %s", model.name, queue)
             await stopped.wait()
     finally:
         if dev:

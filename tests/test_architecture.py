@@ -53,8 +53,10 @@ ALLOWED: dict[str, set[str]] = {
     "starter.finding": BASE | {"starter.registration", "workflows.visibility"},
     "starter.registration": {"workflows.visibility"},
     "starter.connection": {"workflows.messages"},
+    "starter.deployment": set(),
     "starter.dev_server": set(),
-    "worker": {"workflows", "activities", "starter.connection", "starter.dev_server", "starter.registration"},
+    "worker": {"workflows", "activities"}
+    | {f"starter.{name}" for name in ("connection", "deployment", "dev_server", "registration")},
     "benchmarks": {"benchmarks", "workflows", "activities", "starter", "worker"},
 }
 PURE = BASE | STATE

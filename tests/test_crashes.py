@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,8 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 class WorkerProcess:
     """`python worker.py` as its users run it."""
 
-    def __init__(self, address: str, queue: str) -> None:
-        self._environment = {**os.environ, "TEMPORAL_ADDRESS": address, "SESSIONS_TASK_QUEUE": queue}
+    def __init__(self, address: str, queue: str, environment: Mapping[str, str] | None = None) -> None:
+        ours = {"TEMPORAL_ADDRESS": address, "SESSIONS_TASK_QUEUE": queue}
+        self._environment = {**os.environ, **ours, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -37,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.validation import parsed
     from workflows.visibility import Visibility
 
+_UPGRADE = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE  # to the version that is current now, if there are any
 _Answer = TypeVar("_Answer")
 _Request = TypeVar("_Request", bound=Request)
 
@@ -163,6 +164,7 @@ class SessionWorkflow:
             or self._tasks >= limits.RUN_TASKS
             or info.get_current_history_length() >= limits.RUN_EVENTS
             or workflow.now() - info.workflow_start_time >= timedelta(seconds=limits.RUN_SECONDS)
+            or info.is_target_worker_deployment_version_changed()
         )
         if not spent:
             return False
@@ -175,7 +177,7 @@ class SessionWorkflow:
         """Continue as new with the whole state; what arrived until then is in it, since handlers do not await."""
         await workflow.wait_condition(workflow.all_handlers_finished)
         state = self._state.model_dump(mode="json", exclude_none=True)
-        workflow.continue_as_new({"state": state}, memo=dict(workflow.memo()))
+        workflow.continue_as_new({"state": state}, initial_versioning_behavior=_UPGRADE, memo=dict(workflow.memo()))
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
