@@ -43,12 +43,8 @@ def _not_reserved(value: str) -> str:
     return value
 
 
-def _empty_if_null(value: Any) -> Any:
-    return {} if value is None else value
-
-
-def _no_items_if_null(value: Any) -> Any:
-    return [] if value is None else value
+def _if_null(empty: type) -> BeforeValidator:
+    return BeforeValidator(lambda value: empty() if value is None else value)
 
 
 class Request(BaseModel):
@@ -69,15 +65,15 @@ TaskQueue = Annotated[Name, AfterValidator(_not_reserved)]
 Reason = Annotated[str, Field(max_length=limits.REASON_CHARS)]
 Seconds = Annotated[float, Field(ge=limits.SHORTEST_SECONDS, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
 Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339), AfterValidator(_utc)]
-Labels = Annotated[dict[str, str], BeforeValidator(_empty_if_null), _at_most(limits.LABELS_BYTES, "labels")]
+Labels = Annotated[dict[str, str], _if_null(dict), _at_most(limits.LABELS_BYTES, "labels")]
 Grace = Annotated[float, Field(ge=0, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
 PendingCap = Annotated[int, Field(ge=1, le=limits.PENDING_TASKS)]
 Turns = Annotated[int, Field(ge=0)]
 QuestionText = Annotated[str, Field(min_length=1), _at_most(limits.QUESTION_BYTES, "the words")]
 Choices = Annotated[list[str], _at_most(limits.QUESTION_BYTES, "choices")]
-Values = Annotated[dict[str, Any], BeforeValidator(_empty_if_null)]
-Appends = Annotated[dict[str, list[Any]], BeforeValidator(_empty_if_null)]
-Keys = Annotated[list[str], BeforeValidator(_no_items_if_null)]
+Values = Annotated[dict[str, Any], _if_null(dict)]
+Appends = Annotated[dict[str, list[Any]], _if_null(dict)]
+Keys = Annotated[list[str], _if_null(list)]
 Read = Literal["all", "none"] | Annotated[list[str], _at_most(limits.READ_BYTES, "keys")]
 OnBusy = Literal["enqueue", "reject", "interrupt", "replace_pending"]
 CloseMode = Literal["drain", "discard", "now"]

@@ -25,15 +25,12 @@ class LenientPayloadConverter(PydanticPayloadConverter):
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """The values in `payloads`. Raises whatever its parent does, if there are `type_hints`."""
-        if type_hints:
-            return super().from_payloads(payloads, type_hints)
-        return [self._value(payload) for payload in payloads]
-
-    def _value(self, payload: Payload) -> Any:
         try:
-            return super().from_payloads([payload])[0]
-        except Exception:  # noqa: BLE001 (whatever is wrong with it)
-            return RawValue(payload)
+            return super().from_payloads(payloads, type_hints)
+        except Exception:
+            if type_hints:
+                raise
+            return [RawValue(payload) for payload in payloads]
 
 
 DATA_CONVERTER = replace(pydantic_data_converter, payload_converter_class=LenientPayloadConverter)

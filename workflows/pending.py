@@ -126,14 +126,9 @@ class PendingList(BaseModel):
 
     def position(self, task_id: str, now: datetime) -> int:
         """How many tasks run before this one, as things stand: earlier ones that are due no later than it is."""
-        ahead = 0
-        own = self.get(task_id)
-        start = max(now, own.not_before) if own and own.not_before else now
-        for task in self.tasks:
-            if task is own:
-                break
-            ahead += task.not_before is None or task.not_before <= start
-        return ahead
+        own = self._by_id[task_id]
+        start = max(now, own.not_before) if own.not_before else now
+        return sum(task.not_before is None or task.not_before <= start for task in self.tasks[: self._place(own)])
 
     def next_due(self, now: datetime) -> PendingTask | None:
         """The task that runs next, left in the list."""
@@ -141,10 +136,7 @@ class PendingList(BaseModel):
 
     def remove(self, task: PendingTask) -> None:
         """Take `task` off the list."""
-        own = self._by_id.pop(task.task_id)
-        # list.remove would compare whole models, field by field.
-        del self.tasks[next(place for place, other in enumerate(self.tasks) if other is own)]
-        del self._bytes[task.task_id]
+        del self.tasks[self._place(self._by_id.pop(task.task_id))], self._bytes[task.task_id]
         self._timed.pop(task.task_id, None)
 
     def expired(self, now: datetime) -> list[PendingTask]:
@@ -160,6 +152,10 @@ class PendingList(BaseModel):
             if time is not None and time > now
         ]
         return min(times, default=None)
+
+    def _place(self, task: PendingTask) -> int:
+        """Where the very object is in the list; `index` would compare whole models, field by field."""
+        return next(place for place, other in enumerate(self.tasks) if other is task)
 
     def _index(self, task: PendingTask, *, front: bool = False) -> None:
         self._by_id[task.task_id] = task
