@@ -67,12 +67,8 @@ class SessionContext(BaseModel):
     def inject(self, task: PendingTask) -> InjectedContext:
         """What `task` sees, as of now. From here on changes from outside are watched for conflicts with its patch."""
         self.touched = []
-        if task.read == "all":
-            values = self.values
-        elif task.read == "none":
-            values = {}
-        else:
-            values = {key: self.values[key] for key in task.read if key in self.values}
+        keys = self.values if task.read == "all" else [] if task.read == "none" else task.read
+        values = {key: self.values[key] for key in keys if key in self.values}
         turns = self.transcript[-task.transcript :] if task.transcript else []
         return InjectedContext(version=self.version, write=task.write, values=values, transcript=turns)
 

@@ -6,6 +6,7 @@ its undo data, and what lies before it can no longer be read.
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 from pydantic import Field
@@ -66,8 +67,10 @@ class Change(LogEntry):
 
 def add_change(log: list[Change], version: int, by: str, at: datetime, undo: Undo) -> None:
     """Log a version, and keep the log in bounds: the oldest undo data goes first, then the oldest entries."""
-    changed, truncated = _fitting(undo.keys)
-    change = Change(version=version, by=by, at=at, changed=changed, truncated=truncated, undo=undo)
+    keys = undo.keys
+    sizes = accumulate(json_bytes(key) + 1 for key in keys)
+    changed = [key for key, size in zip(keys, sizes, strict=True) if size <= limits.LOG_KEYS_BYTES]
+    change = Change(version=version, by=by, at=at, changed=changed, truncated=len(changed) < len(keys), undo=undo)
     change.weight = model_bytes(change)
     log.append(change)
     del log[: -limits.LOG_ENTRIES]
@@ -88,15 +91,3 @@ def _shared(one: Any, other: Any) -> int:
         return 0
     pairs = enumerate(zip(one, other, strict=False))
     return next((number for number, pair in pairs if not alike(*pair)), min(len(one), len(other)))
-
-
-def _fitting(keys: list[str]) -> tuple[list[str], bool]:
-    """The keys a log entry can name, and whether some had to be left out."""
-    named: list[str] = []
-    room = limits.LOG_KEYS_BYTES
-    for key in keys:
-        room -= json_bytes(key) + 1
-        if room < 0:
-            return named, True
-        named.append(key)
-    return named, False
