@@ -1,12 +1,15 @@
 """The servers and workers that tests run on. Everything started here is stopped here, whatever a test does."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 
 import pytest
 from temporalio.client import Client
 
 from starter.connection import connect
+from starter.dev_server import DevServer
 from tests.harness import Harness
+from tests.pages import WebUi
 from tests.servers import DEV, KINDS, TEST_SERVER, Server, server_of
 
 
@@ -37,6 +40,15 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
     await server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def web_ui(server: Server) -> Iterator[WebUi]:
+    """The renderer of its Web UI."""
+    if not isinstance(server, DevServer):
+        pytest.skip("the test server has no Web UI")
+    with closing(WebUi(server.ui_port)) as web_ui:
+        yield web_ui
 
 
 @pytest.fixture(scope="session")

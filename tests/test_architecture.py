@@ -11,7 +11,7 @@ from workflows.errors import ErrorType
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("workflows", "activities", "starter", "benchmarks")
 FIRST_PARTY = {*PACKAGES, "worker"}
-BASE = {f"workflows.{name}" for name in ("contract", "errors", "limits", "fields", "encoding", "progress")}
+BASE = {f"workflows.{name}" for name in ("contract", "errors", "limits", "fields", "encoding", "progress", "markdown")}
 STATE = {
     f"workflows.{name}"
     for name in (
