@@ -24,7 +24,7 @@ class AnswerActivities:
         try:
             while not (await asyncio.wait({reply}, timeout=MODEL_HEARTBEAT_SECONDS / 2))[0]:
                 activity.heartbeat()
-            return reply.result()
+            return reply.result().model_copy(update={"model": self._model.name})
         finally:
             # Cancelled while waiting: end the request to the model too, and let it close its connection.
             if reply.cancel():

@@ -20,11 +20,12 @@ class ModelRequest(BaseModel):
 
 
 class ModelReply(BaseModel):
-    """The answer, what to remember of it in the session's context, and what it cost."""
+    """The answer, what to remember of it in the session's context, what it cost, and the name of the model."""
 
     text: str
     patch: ContextPatch | None = None
     usage: dict[str, int | float] | None = None
+    model: str | None = None
 
 
 class LanguageModel(Protocol):

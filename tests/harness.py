@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
@@ -111,3 +112,11 @@ async def snapshot_when(session: Session, condition: Callable[[Snapshot], bool])
                 if condition(snapshot := await session.snapshot()):
                     return snapshot
             await asyncio.sleep(0.05)
+
+
+async def details_of(temporal: Client, workflow_id: str) -> str:
+    """The current details, as the Web UI asks for them."""
+    metadata: WorkflowMetadata = await temporal.get_workflow_handle(workflow_id).query(
+        "__temporal_workflow_metadata", result_type=WorkflowMetadata
+    )
+    return metadata.current_details

@@ -12,7 +12,7 @@ from temporalio.common import RawValue
 from starter.client import Session
 from starter.connection import connect
 from starter.dev_server import DevServer
-from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
+from tests.harness import WAIT, Harness, ask, details_of, run_task, snapshot_when
 from workflows.contract import Config, ContextPatch
 
 BANANA = "What colour is a banana?"
@@ -61,9 +61,11 @@ async def _asking(session: Session) -> str:
 async def test_a_running_task_goes_on_over_hand_overs_and_its_answer_finds_it(tiny_runs: Harness) -> None:
     session = await tiny_runs.open()
     task_id = await _asking(session)
-    before = await session.task(task_id)
+    before, page = await session.task(task_id), await details_of(session.temporal, session.id)
+    assert "**Waits for an answer to:** deploy?" in page
     await hand_over(session, 3)
     assert before == await session.task(task_id)
+    assert page == await details_of(session.temporal, session.id)
     later = await session.submit(BANANA)
     await session.respond(task_id, "yes")
     await snapshot_when(session, lambda s: s.running is not None and s.running.waiting_for is not None)

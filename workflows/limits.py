@@ -57,6 +57,9 @@ REJECTED_BYTES = 22 * KIB
 PREVIEW_BYTES = 200
 """`input_preview`: one line of a table."""
 
+DETAILS_CHARS = 4_000
+"""A question or an answer on a task's own page, which travels to its renderer in a URL."""
+
 ERROR_MESSAGE_BYTES = 500
 """An error text in a record: the child's history has the whole failure."""
 

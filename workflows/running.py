@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError, ChildWorkflowError, Workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.child_tasks import ChildTask, terminate_child, watch_child
-    from workflows import limits
+    from workflows import details, limits
     from workflows.contract import Answer, ErrorInfo, TaskInput, TaskOutput, task_workflow_id
     from workflows.errors import ErrorType, SessionError
     from workflows.outcomes import TaskEnd, failed_end
@@ -101,7 +101,8 @@ class TaskExecution:
                 execution_timeout=timedelta(seconds=task.timeout),
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                static_summary=task.input_preview,
+                static_summary=details.summary(task),
+                static_details=details.of_task(self._state),
                 result_type=RawValue,
             )
         except WorkflowAlreadyStartedError:

@@ -14,11 +14,14 @@ with workflow.unsafe.imports_passed_through():
     from workflows.encoding import preview
     from workflows.errors import ErrorType
     from workflows.limits import (
+        DETAILS_CHARS,
         MODEL_HEARTBEAT_SECONDS,
         MODEL_RETRY_SECONDS,
         MODEL_TIMEOUT_SECONDS,
+        NAME_CHARS,
         PREVIEW_BYTES,
     )
+    from workflows.markdown import block, text
 
 
 @workflow.defn(name="Answer", failure_exception_types=[Exception])
@@ -30,6 +33,8 @@ class AnswerWorkflow:
         """Ask the model; its own failures are retried by the activity, within the task's timeout."""
         question = question_text(task.input)
         context = task.context
+        page = f"**Question**\n{block(question, DETAILS_CHARS)}"
+        workflow.set_current_details(page)
         reply = await workflow.execute_activity_method(
             AnswerActivities.answer_question,
             ModelRequest(question=question, transcript=context.transcript, values=context.values, write=context.write),
@@ -38,14 +43,16 @@ class AnswerWorkflow:
             retry_policy=RetryPolicy(initial_interval=timedelta(seconds=MODEL_RETRY_SECONDS)),
             summary=preview(question, PREVIEW_BYTES),
         )
+        answer = f"**Answer**, by {text(reply.model, NAME_CHARS)}\n{block(reply.text, DETAILS_CHARS)}"
+        workflow.set_current_details(f"{page}\n\n{answer}")
         return TaskOutput(output=reply.text, patch=reply.patch, usage=reply.usage)
 
 
 def question_text(value: Any) -> str:
     """The question in a task's input. Raises ApplicationError (InvalidRequest) where there is none."""
-    text = value.get("text") if isinstance(value, dict) else value
-    if not isinstance(text, str) or not text.strip():
+    asked = value.get("text") if isinstance(value, dict) else value
+    if not isinstance(asked, str) or not asked.strip():
         raise ApplicationError(
             'input must be a question: a string or {"text": ...}', type=ErrorType.INVALID_REQUEST, non_retryable=True
         )
-    return text
+    return asked

@@ -20,6 +20,7 @@ class CountdownWorkflow:
         seconds = int(task.input)
         if not 0 < seconds <= COUNTDOWN_MAX_SECONDS:
             raise ValueError(f"input must be from 1 to {COUNTDOWN_MAX_SECONDS} seconds")
+        workflow.set_current_details(f"**Counts down** {seconds} seconds; Pending Activities shows how far it is")
         await workflow.execute_activity(
             count_down,
             seconds,
@@ -27,4 +28,5 @@ class CountdownWorkflow:
             heartbeat_timeout=timedelta(seconds=COUNTDOWN_HEARTBEAT_SECONDS),
             summary=f"{seconds} seconds",
         )
+        workflow.set_current_details(f"**Counted down** {seconds} seconds")
         return TaskOutput(output=0)
