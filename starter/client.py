@@ -8,25 +8,20 @@ answer = await session.ask("What colour is a banana?")
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import (
-    Client,
-    WorkflowExecutionStatus,
-    WorkflowFailureError,
-)
+from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from starter.calls import TRANSIENT, NoWorkerError, SessionCalls
 from starter.connection import connect, task_queue
+from starter.finding import SessionFinder
 from workflows.context import SessionContext
 from workflows.contract import (
     SESSION_TYPE,
@@ -54,24 +49,14 @@ FIRST_LOOK = 0.05
 LONGEST_LOOK = 2.0
 """Seconds between looks at most: fifty waiting callers then cost a session 25 queries a second."""
 
-_LISTED = {WorkflowExecutionStatus.RUNNING: "open", WorkflowExecutionStatus.COMPLETED: "closed"}
 _WAITING: tuple[TaskStatus, ...] = ("pending", "running")
 
 
-class SessionListing(BaseModel):
-    """One session in a list: `open`, `closed`, or how else it ended. `started_at` is the start of its present run."""
-
-    session_id: str
-    status: str
-    started_at: datetime
-    closed_at: datetime | None
-
-
-class SessionClient:
-    """Opens, finds and lists sessions on one Temporal server."""
+class SessionClient(SessionFinder):
+    """Opens, finds, lists and counts sessions on one Temporal server."""
 
     def __init__(self, client: Client, queue: str | None = None) -> None:
-        self.temporal = client
+        super().__init__(client)
         self._queue = queue or task_queue()
 
     @classmethod
@@ -109,15 +94,6 @@ class SessionClient:
     def get(self, session_id: str) -> "Session":
         """The session of that id, without looking whether there is one."""
         return Session(self.temporal, session_id)
-
-    async def list(self, limit: int = 100) -> AsyncIterator[SessionListing]:
-        """The newest sessions, open and closed, at most `limit`."""
-        query = f"WorkflowType = '{SESSION_TYPE}' AND ExecutionStatus != 'ContinuedAsNew'"
-        async for found in self.temporal.list_workflows(query, limit=limit):
-            status = _LISTED.get(found.status, found.status.name.lower()) if found.status else "unknown"
-            yield SessionListing(
-                session_id=found.id, status=status, started_at=found.start_time, closed_at=found.close_time
-            )
 
 
 class Session:

@@ -113,10 +113,26 @@ async def test_json_is_the_contracts_own_shape(run: Command, name: str) -> None:
 
 
 @pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
-async def test_sessions_are_listed_for_people_and_programs(run: Command, name: str) -> None:
-    await run("ask", name, BANANA)
-    assert name in (await run("list")).out
-    assert name in {entry["session_id"] for entry in json.loads((await run("list", "--json")).out)}
+async def test_sessions_are_listed_in_pages_and_counted(run: Command, harness: Harness, name: str) -> None:
+    owner = f'O\'Hara "{name}"'
+    for number in range(3):
+        await run("open", f"{name}-{number}", "--owner", owner)
+    await run("pause", f"{name}-0")
+    async with asyncio.timeout(WAIT):
+        while 1 != (await harness.client.count(owner=owner))["paused"]:  # noqa: ASYNC110 (it has no event for it)
+            await asyncio.sleep(0.1)
+    first = json.loads((await run("list", "--owner", owner, "--limit", "2", "--json")).out)
+    assert [f"{name}-2", f"{name}-1"] == [entry["session_id"] for entry in first["sessions"]]
+    row = (await run("list", "--owner", owner, "--limit", "2", "--page", first["next_page"])).out.splitlines()[1]
+    assert [f"{name}-0", "paused", owner] == row.split("\t")[:3]
+    assert 2 == len((await run("list", "--owner", owner, "--status", "paused")).out.splitlines())
+    counted = await run("count", "--owner", owner)
+    assert ["status\tsessions", "open\t2", "paused\t1"] == counted.out.splitlines()
+    assert {"open": 2, "paused": 1, "closed": 0}.items() <= json.loads(
+        (await run("count", "--owner", owner, "--json")).out
+    ).items()
+    refused = await run("list", "--page", "no-page")
+    assert (5, "", 1) == (refused.code, refused.out, len(refused.err.splitlines()))
 
 
 async def test_input_comes_from_argument_file_or_stdin(run: Command, name: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from activities.offline_model import OfflineModel
 from starter.connection import DEFAULT_TASK_QUEUE, connect
 from starter.dev_server import LOOPBACK, DevServer
+from starter.registration import register_search_attributes
 from tests.harness import WAIT, strict_runner
 from tests.kinds import ApproveWorkflow
 from worker import KINDS, build_worker
@@ -54,6 +55,7 @@ async def server() -> AsyncIterator[DevServer]:
             OfflineModel(),
             queue=DEFAULT_TASK_QUEUE,
             kinds=[*KINDS, ApproveWorkflow],
+            search_attributes=await register_search_attributes(temporal),
             workflow_runner=strict_runner(),
         ):
             yield server

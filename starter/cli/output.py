@@ -49,6 +49,7 @@ _STYLES = {
     "timed_out": "red",
     "expired": "red",
     "rejected": "red",
+    "terminated": "red",
     "closed": "dim",
     "added": "green",
     "appended": "green",

@@ -1,4 +1,4 @@
-"""Commands for sessions: open, show, list, context, close, delete."""
+"""Commands for sessions: open, show, list, count, context, close, delete."""
 
 import builtins
 import signal
@@ -13,8 +13,10 @@ from starter.cli.app import SESSIONS, answer, connected, sent, verb
 from starter.cli.difference import Difference
 from starter.cli.exits import CommandError, ExitCode
 from workflows.contract import Snapshot
-from workflows.fields import CloseMode
+from workflows.fields import CloseMode, ListedStatus
 from workflows.progress import Progress
+
+Owner = Annotated[str | None, typer.Option(metavar="NAME", help="Only those of this owner.")]
 
 
 @verb('open demo --owner ada --title "Space talk" --value name=Ada', SESSIONS)
@@ -87,18 +89,36 @@ async def show(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
         output.show(f"no worker polls {queue!r}, the task queue of the running task")
 
 
-@verb("list --limit 20", SESSIONS)
+@verb("list --status waiting --owner ada --limit 20", SESSIONS)
 async def list(  # noqa: A001 (the command's name)
     *,
+    status: Annotated[ListedStatus | None, typer.Option(help="Only those that stand so.")] = None,
+    owner: Owner = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 100,
+    page: Annotated[str | None, typer.Option(metavar="PAGE", help="Go on where the list before this ended.")] = None,
     as_json: a.AsJson = False,
 ) -> None:
-    """List the newest sessions, open and closed ones."""
-    found = [listing async for listing in (await connected()).list(limit)]
+    """List sessions.
+
+    First those that go on, the newest at the top, then those that ended.
+    """
+    found = await (await connected()).page(limit, status=status, owner=owner, page=page)
     if as_json:
         output.show_json(found)
+        return
+    output.show(views.sessions(found.sessions))
+    if found.next_page:
+        output.note(f"there may be more: --page {found.next_page}")
+
+
+@verb("count --owner ada", SESSIONS)
+async def count(*, owner: Owner = None, as_json: a.AsJson = False) -> None:
+    """Count sessions by status."""
+    counts = await (await connected()).count(owner=owner)
+    if as_json:
+        output.show_json(counts)
     else:
-        output.show(views.sessions(found))
+        output.show(output.Table(("status", "sessions"), [row for row in counts.items() if row[1]]))
 
 
 @verb("context demo --diff 3 7", SESSIONS)

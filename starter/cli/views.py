@@ -21,7 +21,7 @@ from workflows.contract import (
 from workflows.progress import Progress
 
 if TYPE_CHECKING:
-    from starter.client import SessionListing  # imports temporalio, which takes 0.2 s
+    from starter.finding import SessionListing  # imports temporalio, which takes 0.2 s
 
 RECENT = 10
 """Finished tasks and refusals that `show` lists: with the rest of it they fill a screen."""
@@ -130,8 +130,11 @@ def apart(one: str, other: str) -> tuple[str, str]:
 
 def sessions(listings: "Iterable[SessionListing]") -> Table:
     """A list of sessions."""
-    rows = [(found.session_id, found.status, moment(found.started_at), moment(found.closed_at)) for found in listings]
-    return Table(("session", "status", "started", "closed"), rows)
+    rows = [
+        (found.session_id, found.status, found.owner, moment(found.started_at), moment(found.closed_at))
+        for found in listings
+    ]
+    return Table(("session", "status", "owner", "started", "closed"), rows)
 
 
 def counted(counters: Counters) -> str:
