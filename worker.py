@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,11 @@ from activities.fork import read_context
 from activities.language_model import LanguageModel
 from activities.models import model_named
 from activities.visibility import VisibilityActivities
-from starter import dev_server
+from starter import dev_server, telemetry
 from starter.connection import NoServerError, connect, task_queue
 from starter.deployment import deployment
 from starter.registration import register_search_attributes
+from starter.settings import Settings
 from workflows.kinds.answer import AnswerWorkflow
 from workflows.kinds.countdown import CountdownWorkflow
 from workflows.kinds.unknown import UnknownKindWorkflow
@@ -33,9 +33,6 @@ from workflows.session import SessionWorkflow
 
 KINDS: Sequence[type] = [AnswerWorkflow, CountdownWorkflow]
 """The kinds this worker hosts; a new kind is one more line here."""
-
-SHUTDOWN_GRACE = timedelta(seconds=10)
-"""How long running activities may finish after SIGTERM; without it they are cancelled and retried from the start."""
 
 logger = logging.getLogger("sessions")
 
@@ -54,7 +51,7 @@ def build_worker(
     """A worker for sessions and `kinds`.
 
     `activities`: what kinds of your own need; `search_attributes`: whether sessions may write theirs, which wedges them
-    where the namespace has none (`register_search_attributes` tells); `options`: the SDK Worker's.
+    where the namespace has none (`register_search_attributes` tells); `options`: the SDK Worker's, before our defaults.
     """
     return Worker(
         client,
@@ -70,12 +67,11 @@ def build_worker(
             *activities,
         ],
         workflow_runner=workflow_runner or SandboxedWorkflowRunner(),
-        graceful_shutdown_timeout=SHUTDOWN_GRACE,
-        **options,
+        **{**Settings().worker_options(), **options},
     )
 
 
-async def run(dev: dev_server.DevServer | None) -> None:
+async def run(settings: Settings, dev: dev_server.DevServer | None) -> None:
     """Serve sessions until SIGINT or SIGTERM."""
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -85,10 +81,10 @@ async def run(dev: dev_server.DevServer | None) -> None:
             await dev.start()
             logger.info("Temporal at %s, Web UI at %s", dev.address, dev.ui)
         client = await connect(dev.address if dev else None)
-        model = model_named(os.environ.get("SESSIONS_MODEL") or "offline")
+        model = model_named(settings.model)
         findable = await register_search_attributes(client)
-        queue = task_queue()
-        async with build_worker(client, model, queue=queue, search_attributes=findable, deployment_config=deployment()):
+        queue, options = task_queue(), {**settings.worker_options(), "deployment_config": deployment()}
+        async with build_worker(client, model, queue=queue, search_attributes=findable, **options):
             logger.info("worker ready: model %s, task queue %s", model.name, queue)
             await stopped.wait()
     finally:
@@ -105,10 +101,11 @@ def main() -> int:
     parser.add_argument("--ui-port", type=int, default=dev_server.UI_PORT, help="its Web UI port")
     parser.add_argument("--http-port", type=int, default=dev_server.HTTP_PORT, help="its HTTP API port")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     dev = dev_server.DevServer(options.db, options.port, options.ui_port, options.http_port) if options.dev else None
     try:
-        asyncio.run(run(dev))
+        settings = Settings.from_environment()
+        telemetry.set_up(settings)
+        asyncio.run(run(settings, dev))
     except (NoServerError, FileNotFoundError, RuntimeError, ValueError) as error:
         print(f"worker: {error}", file=sys.stderr)  # noqa: T201 (a person reads it)
         return 1

@@ -38,10 +38,12 @@ ALLOWED: dict[str, set[str]] = {
     "workflows.waiting": BASE,
     "workflows.outcomes": BASE,
     "workflows.running": BASE | STATE | {"workflows.outcomes", "activities.child_tasks"},
+    "workflows.metrics": BASE,
     "workflows.visibility": BASE | {"activities.visibility"},
     "workflows.session": BASE
     | STATE
-    | {"workflows.alarm", "workflows.messages", "workflows.running", "workflows.visibility", "activities.fork"},
+    | {f"workflows.{name}" for name in ("alarm", "messages", "metrics", "running", "visibility")}
+    | {"activities.fork"},
     "workflows.typed": BASE | {"workflows.validation"},
     "workflows.kinds": BASE | {"activities", "workflows.typed", "workflows.waiting"},
     "activities": BASE | {"activities", "workflows.outcomes"},
@@ -55,8 +57,14 @@ ALLOWED: dict[str, set[str]] = {
     "starter.connection": {"workflows.messages"},
     "starter.deployment": set(),
     "starter.dev_server": set(),
+    "starter.settings": set(),
+    "starter.logs": set(),
+    "starter.telemetry": {"starter.logs", "starter.settings", "workflows.metrics"},
     "worker": {"workflows", "activities"}
-    | {f"starter.{name}" for name in ("connection", "deployment", "dev_server", "registration")},
+    | {
+        f"starter.{name}"
+        for name in ("connection", "deployment", "dev_server", "registration", "settings", "telemetry")
+    },
     "benchmarks": {"benchmarks", "workflows", "activities", "starter", "worker"},
 }
 PURE = BASE | STATE

@@ -86,12 +86,17 @@ class Ledger(BaseModel):
     _record_bytes: dict[str, int] = PrivateAttr(default_factory=dict)
     _output_bytes: dict[str, int] = PrivateAttr(default_factory=dict)
     _rejected_bytes: list[int] = PrivateAttr(default_factory=list)
+    _report: Callable[[TaskRecord], None] | None = PrivateAttr(default=None)
 
     def model_post_init(self, _context: Any, /) -> None:
         """Measure what an earlier run handed over."""
         for record in self.records.values():
             self._measure(record)
         self._rejected_bytes = [model_bytes(entry) for entry in self.rejected]
+
+    def report_to(self, report: Callable[[TaskRecord], None]) -> None:
+        """Have every task reported that ends from now on."""
+        self._report = report
 
     def accept(self, task: PendingTask) -> None:
         """Count a task and remember its id."""
@@ -100,6 +105,8 @@ class Ledger(BaseModel):
 
     def finish(self, record: TaskRecord) -> None:
         """Keep a final record; the oldest ones give way, first their outputs, then their texts, then themselves."""
+        if self._report:
+            self._report(record)
         self.records[record.task_id] = record
         self._measure(record)
         self.seen.finish(record.task_id, record.status)

@@ -87,6 +87,9 @@ ID_CHARS = 128
 QUESTION_BYTES = 2 * KIB
 """A question to a person, and its choices: what people read before they answer."""
 
+KIND_LABELS = 100
+"""Kinds that metrics tell apart; the names come from those who submit tasks, and each makes some forty time series."""
+
 USAGE_BYTES = 512
 """What a task says it cost: a handful of numbers."""
 

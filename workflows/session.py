@@ -12,7 +12,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 with workflow.unsafe.imports_passed_through():
     from activities.fork import read_context
-    from workflows import details, limits, signals
+    from workflows import details, limits, metrics, signals
     from workflows.alarm import Alarm
     from workflows.contract import (
         SESSION_TYPE,
@@ -69,6 +69,7 @@ class SessionWorkflow:
             # Raised by `run`: an exception in here would be retried for ever instead of failing the run.
             self._start_error = error
             self._state = new_state(StartRequest(), session_id, now)
+        self._state.ledger.report_to(metrics.task_ended)
 
     @workflow.run
     async def run(self, *start: Any) -> Snapshot:  # noqa: ARG002 (`__init__` has read it; any arity must be taken)
@@ -197,7 +198,7 @@ class SessionWorkflow:
             body = decoded(args)
             signals.act(self._state, name, body, workflow.now())
         except SessionError as error:
-            workflow.logger.warning("refused signal %s: %s", name, error)
+            metrics.message_refused(error)
             self._state.refuse(name, body, error, workflow.now())
 
     @workflow.update(name="submit_task", description="Submit a task: TaskRequest → {task_id, status, position}")

@@ -1,0 +1,111 @@
+"""What the environment says of a worker: `SESSIONS_*`, read and checked once, when it starts.
+
+The reason for each default stands with it; `docs/operations.md` has the same table.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from temporalio.worker import PollerBehaviorSimpleMaximum
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    try:
+        ip_address(host.strip("[]"))
+        valid = 0 < int(port) < 2**16
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("must be IP:PORT, like 127.0.0.1:9464")
+    return text
+
+
+class SettingsError(ValueError):
+    """A variable that does not fit; the message names it, in one line."""
+
+
+class Settings(BaseModel):
+    """One worker's settings. Each field is the variable of its name in capitals, behind `SESSIONS_`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(
+        "offline",
+        description="The model of the kind `Answer`: `offline`, which needs no network, or `openai:<model>`.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="`text` for people, who start a worker by hand first; `json`, one object a line, for machines.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info",
+        description="Of our own lines and those of kinds. `info` has a line for each task that ended. The debug lines "
+        "of Temporal's SDK and of other libraries contain what users wrote: they stay off.",
+    )
+    metrics_address: Annotated[str, AfterValidator(_address)] | None = Field(
+        None,
+        description="IP and port where Prometheus reads. Off: on any fixed port a machine's second worker would not "
+        "start. It has no authentication; beyond loopback it belongs behind a firewall.",
+    )
+    shutdown_grace: float = Field(
+        10.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds that running activities may go on after SIGTERM; then they are cancelled and retried "
+        "elsewhere. An ordinary answer of a model is there within 10. Whoever stops the worker has to wait longer than "
+        "this: Docker kills after 10, Kubernetes after 30.",
+    )
+    max_cached_workflows: int = Field(
+        1_000,
+        ge=0,
+        le=1_000_000,
+        description="Sessions and running tasks kept in memory, some 180 KiB each (measured). One that is not there is "
+        "replayed from its history when something happens in it. 0 replays always.",
+    )
+    max_concurrent_activities: int = Field(
+        1_000,
+        ge=1,
+        le=1_000_000,
+        description="Activities at the same time. The SDK's own 100 would not do: a task that outlives a run of its "
+        "session holds one for as long as it runs, only to wait (8 KiB and 0.1 ms of processor time a second, "
+        "measured), and would keep model calls waiting. Lower it where the model or the machine cannot take as many.",
+    )
+    pollers: int = Field(
+        5,
+        ge=2,
+        le=1_000,
+        description="Requests for work held open at the server, as many again for activities. Each brings one piece "
+        "of work a round trip: at 30 ms from the server, 5 bring some 150 a second.",
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """The settings that `environment` asks for; an empty variable counts as not set. Raises SettingsError."""
+        given = {name: environment.get(variable(name)) or None for name in cls.model_fields}
+        try:
+            return cls.model_validate({name: text for name, text in given.items() if text is not None})
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            what = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
+            raise SettingsError(f"{variable(str(problem['loc'][0]))} is {problem['input']!r}; it {what}") from None
+
+    def worker_options(self) -> dict[str, Any]:
+        """What of the settings the SDK's Worker takes."""
+        return {
+            "graceful_shutdown_timeout": timedelta(seconds=self.shutdown_grace),
+            "max_cached_workflows": self.max_cached_workflows,
+            "max_concurrent_activities": self.max_concurrent_activities,
+            "workflow_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),
+            "activity_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),
+        }
+
+
+def variable(field: str) -> str:
+    """The environment variable of a setting."""
+    return f"SESSIONS_{field.upper()}"

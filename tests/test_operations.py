@@ -1,0 +1,254 @@
+"""`python worker.py` as those see it who run it: metrics, log lines, how it stops. Real processes."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from activities.offline_model import OfflineModel
+from starter.client import Session, SessionClient
+from starter.connection import connect
+from starter.dev_server import LOOPBACK, DevServer, free_port
+from tests.harness import WAIT, Harness, ask, run_task
+from tests.samples import NOW, accepted
+from tests.servers import Server
+from tests.test_crashes import ROOT, _is_counting
+from worker import build_worker
+from workflows import limits, metrics
+from workflows.contract import Config, ErrorInfo, task_workflow_id
+from workflows.fields import TaskStatus
+from workflows.ledger import final_record
+
+PAGE = (ROOT / "docs/operations.md").read_text()
+ONLY_WITH_FAILURES = {
+    "temporal_workflow_task_execution_failed_total",
+    "temporal_activity_execution_failed_total",
+    "sessions_refused_messages_total",
+    "temporal_request_failure_total",
+}
+KEY = "sk-test-0123456789abcdefghij"
+COUNTDOWN = Config(default_kind="Countdown")
+
+
+class OperatedWorker:
+    """A worker process with its log in a file and a metrics endpoint of its own."""
+
+    def __init__(self, server: Server, queue: str, log: Path) -> None:
+        self.metrics_address = f"{LOOPBACK}:{free_port()}"
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._environment = {
+            **os.environ,
+            "TEMPORAL_ADDRESS": server.address,
+            "SESSIONS_TASK_QUEUE": queue,
+            "SESSIONS_METRICS_ADDRESS": self.metrics_address,
+            "SESSIONS_LOG_FORMAT": "json",
+        }
+
+    def start(self, **settings: str) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "worker.py"], cwd=ROOT, env=self._environment | settings, stdout=log, stderr=log
+            )
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit code once it has ended."""
+        assert self._process
+        self._process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(self._process.wait, WAIT)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log so far; every line of it is a JSON object."""
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+    async def metrics(self) -> dict[str, float]:
+        """What Prometheus would read: values by name and labels."""
+        url = f"http://{self.metrics_address}/metrics"
+        text = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=WAIT).read().decode())
+        samples = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in samples}
+
+
+@pytest.fixture
+def worker(temporal: Client, server: Server, tmp_path: Path) -> Iterator[tuple[Harness, OperatedWorker]]:
+    """Sessions on a queue of their own, and a worker process for it, not started."""
+    harness = Harness(temporal)
+    process = OperatedWorker(server, harness.queue, tmp_path / "worker.log")
+    yield harness, process
+    process.kill()
+
+
+def _tasks(samples: dict[str, float]) -> dict[tuple[str, str], float]:
+    """How many tasks were counted, by kind and status."""
+    found = [(re.match(r'sessions_tasks_total{kind="(.*?)",.*status="(.*?)"', name), n) for name, n in samples.items()]
+    return {(match[1], match[2]): n for match, n in found if match}
+
+
+async def test_metrics_tell_kinds_statuses_and_times_once_however_often_is_replayed(
+    worker: tuple[Harness, OperatedWorker],
+) -> None:
+    """And no name that somebody makes up becomes a label of ours; the SDK's series have it."""
+    harness, process = worker
+    process.start(SESSIONS_MAX_CACHED_WORKFLOWS="0")
+    session = await harness.open()
+    for number in range(3):
+        await run_task(session, f"My dish is number {number}")
+    await run_task(session, 2, kind="Countdown")
+    await run_task(session, None, kind="Made-up")
+    await run_task(session, None, kind="Countdown", task_id="fails")
+    samples = await process.metrics()
+    expected = {
+        ("Answer", "completed"): 3,
+        ("Countdown", "completed"): 1,
+        ("Countdown", "failed"): 1,
+        ("other", "failed"): 1,
+    }
+    assert expected == _tasks(samples)
+    counted = {name: value for name, value in samples.items() if 'kind="Answer"' in name and "_count{" in name}
+    assert {"sessions_task_pending_seconds_count": 3, "sessions_task_run_seconds_count": 3} == {
+        name.partition("{")[0]: value for name, value in counted.items()
+    }
+    took = next(v for n, v in samples.items() if n.startswith('sessions_task_run_seconds_sum{kind="Countdown"'))
+    assert 2 <= took < WAIT
+    series = {re.sub(r"(_bucket|_sum|_count)?{.*", "", name) for name in samples}
+    assert set() == set(re.findall(r"`((?:temporal|sessions)_\w+)`", PAGE)) - series - ONLY_WITH_FAILURES
+    assert not [name for name in samples if name.startswith("sessions_") and "Made-up" in name]
+
+
+async def test_every_line_about_a_task_names_its_session_and_task_and_no_secret(
+    worker: tuple[Harness, OperatedWorker],
+) -> None:
+    harness, process = worker
+    unreachable = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"http://{LOOPBACK}:1/v1"}
+    process.start(SESSIONS_MODEL="openai:some-model", **unreachable)
+    session = await harness.open()
+    secret = "my PIN is 1234"  # noqa: S105 (nobody's)
+    assert "failed" == (await run_task(session, secret, task_id="asked", timeout=3.0)).status
+    await harness.temporal.get_workflow_handle(session.id).signal("no such signal", {"text": secret})
+    await session.snapshot()
+    lines = process.lines()
+    assert "worker ready: model openai:some-model" in " ".join(line["message"] for line in lines)
+    of_task = {line["message"]: line for line in lines if line["task_id"] == "asked"}
+    assert {"Completing activity as failed", "task failed"} == set(of_task)
+    assert {session.id} == {line["session_id"] for line in of_task.values()}
+    assert ("answer_question", "WARNING") == (
+        of_task["Completing activity as failed"]["activity"],
+        of_task["Completing activity as failed"]["level"],
+    )
+    assert ("Answer", "APIConnectionError") == (of_task["task failed"]["kind"], of_task["task failed"]["error"])
+    refused = next(line for line in lines if line["message"] == "refused a message: InvalidRequest")
+    assert session.id == refused["session_id"]
+    assert {"sessions_refused_messages_total", "temporal_activity_execution_failed_total"} <= {
+        name.partition("{")[0] for name in await process.metrics()
+    }
+    text = json.dumps(lines)
+    assert not [word for word in (KEY, KEY[3:], secret, "no such signal") if word in text]
+
+
+async def _attempts(session: Session, task_id: str) -> list[int]:
+    """The number of the attempt with which each activity of a task ended."""
+    history = await session.temporal.get_workflow_handle(task_workflow_id(session.id, task_id)).fetch_history()
+    started = [event.activity_task_started_event_attributes.attempt for event in history.events]
+    return [attempt for attempt in started if attempt]
+
+
+async def test_a_worker_that_is_stopped_lets_running_activities_finish(worker: tuple[Harness, OperatedWorker]) -> None:
+    harness, process = worker
+    process.start()
+    session = await harness.open(COUNTDOWN)
+    await session.submit(4, task_id="counted")
+    await _is_counting(session, "counted")
+    assert 0 == await process.stop()
+    process.start()
+    assert "completed" == (await session.result("counted", WAIT)).status
+    assert [1] == await _attempts(session, "counted")
+
+
+async def test_after_the_grace_an_activity_is_retried_from_its_last_report(
+    worker: tuple[Harness, OperatedWorker],
+) -> None:
+    harness, process = worker
+    process.start(SESSIONS_SHUTDOWN_GRACE="0")
+    session = await harness.open(COUNTDOWN)
+    await session.submit(12, task_id="counted")
+    await _is_counting(session, "counted")
+    began = time.monotonic()
+    assert 0 == await process.stop()
+    assert 6 > time.monotonic() - began
+    process.start()
+    assert "completed" == (await session.result("counted", WAIT)).status
+    assert [2] == await _attempts(session, "counted")
+
+
+async def test_a_backup_of_the_running_server_goes_on_from_its_moment(tmp_path: Path) -> None:
+    """By the very command of the page."""
+    command = next(line.strip() for line in PAGE.splitlines() if line.strip().startswith("python -c"))
+    program = command.removeprefix("python -c '").removesuffix("'").replace(".sessions/temporal.db", "temporal.db")
+    server = DevServer(tmp_path / "temporal.db", port=0, ui_port=0, http_port=0)
+    restored = DevServer(tmp_path / "backup.db", port=0, ui_port=0, http_port=0)
+    try:
+        await server.start()
+        temporal = await connect(server.address)
+        async with build_worker(temporal, OfflineModel(), queue="sessions"):
+            session = await SessionClient(temporal, "sessions").open("kept")
+            await ask(session, "My dish is soup")
+            await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], cwd=tmp_path, check=True)
+            await ask(session, "My dish is too late")
+        server.kill()
+        await restored.start()
+        temporal = await connect(restored.address)
+        async with build_worker(temporal, OfflineModel(), queue="sessions"):
+            session = SessionClient(temporal, "sessions").get("kept")
+            assert "Your dish is soup." == await ask(session, "What is my dish?")
+    finally:
+        server.kill()
+        restored.kill()
+
+
+async def test_a_metrics_address_that_is_taken_is_said_in_one_line(worker: tuple[Harness, OperatedWorker]) -> None:
+    _, process = worker
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        taken.listen()
+        address = f"{LOOPBACK}:{taken.getsockname()[1]}"
+        process.start(SESSIONS_METRICS_ADDRESS=address)
+        assert process._process
+        assert 1 == await asyncio.to_thread(process._process.wait, WAIT)
+    said = process._log.read_text()
+    assert 1 == len(said.splitlines())
+    assert f"worker: SESSIONS_METRICS_ADDRESS {address} cannot be used" in said
+
+
+def _kind_label(kind: str, status: TaskStatus, error: str | None = None) -> str:
+    record = final_record(accepted(kind=kind), status, NOW)
+    return metrics._label(record.model_copy(update={"error": ErrorInfo(type=error, message="") if error else None}))
+
+
+def test_a_kind_becomes_a_label_once_it_is_known_to_exist_and_not_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "_kinds", {"Answer"})
+    assert "Answer" == _kind_label("Answer", "timed_out", "TaskTimedOut")
+    for name in ("UnknownKind", "TaskTimedOut", "TaskCancelled", "TaskExpired", "TaskTerminated"):
+        assert "other" == _kind_label("Reverse", "failed", name)
+    assert "Reverse" == _kind_label("Reverse", "failed", "KeyError")
+    assert "Reverse" == _kind_label("Reverse", "timed_out", "TaskTimedOut")
+    labels = {_kind_label(f"kind-{number}", "completed") for number in range(2 * limits.KIND_LABELS)}
+    assert limits.KIND_LABELS == len((labels | {"Answer", "Reverse"}) - {"other"})
