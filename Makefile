@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev check format test test-all stress
+.PHONY: help install demo dev check format test test-all stress histories
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,3 +43,6 @@ test-all: install ## the suite on all three servers
 
 stress: install ## 20,000 signals to one session while its task waits: minutes
 	$(RUN) -m pytest -m stress -s --timeout 900 $(ARGS)
+
+histories: install ## record the histories that the suite replays, as the set of the present version
+	@$(RUN) -m tests.histories.record

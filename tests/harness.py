@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from temporalio.api.enums.v1 import EventType
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
@@ -39,12 +40,26 @@ def strict_runner() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_import_notification_policy(policy))
 
 
+def replayer(session: type = SessionWorkflow) -> Replayer:
+    """Replays histories of sessions and of all kinds that tests have; `session` may be another version of it."""
+    return Replayer(
+        workflows=[session, *KINDS, *TEST_KINDS, UnknownKindWorkflow],
+        data_converter=DATA_CONVERTER,
+        workflow_runner=strict_runner(),
+    )
+
+
+def begun(history: WorkflowHistory) -> bool:
+    """Whether any code has run in it. A run that begins a second after the one before it has nothing to replay yet."""
+    return any(event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED for event in history.events)
+
+
 class Harness:
     """Sessions on a task queue of their own."""
 
-    def __init__(self, temporal: Client) -> None:
+    def __init__(self, temporal: Client, queue: str | None = None) -> None:
         self.temporal = temporal
-        self.queue = f"test-{uuid.uuid4().hex[:12]}"
+        self.queue = queue or f"test-{uuid.uuid4().hex[:12]}"
         self.client = SessionClient(temporal, self.queue)
         self._opened: list[str] = []
 
@@ -73,19 +88,15 @@ class Harness:
 
     async def replay_all(self) -> None:
         """Replay every history of this queue with the current code; the first that does not fit fails the test."""
-        replayer = Replayer(
-            workflows=[SessionWorkflow, *KINDS, *TEST_KINDS, UnknownKindWorkflow],
-            data_converter=DATA_CONVERTER,
-            workflow_runner=strict_runner(),
-        )
         # A history that breaks off inside a workflow task, as after a failed test, would keep the replayer waiting.
         async with asyncio.timeout(WAIT):
-            await replayer.replay_workflows(self._histories(), raise_on_replay_failure=True)
+            await replayer().replay_workflows(self._histories(), raise_on_replay_failure=True)
 
     async def _histories(self) -> AsyncIterator[WorkflowHistory]:
         try:
             async for history in self.temporal.list_workflows(f"TaskQueue = '{self.queue}'").map_histories():
-                yield history
+                if begun(history):
+                    yield history
         except RPCError as error:
             if error.status != RPCStatusCode.UNIMPLEMENTED:
                 raise

@@ -11,23 +11,19 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.deployment.v1 import WorkerDeploymentVersion
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOptions
-from temporalio.api.workflowservice.v1 import (
-    SetWorkerDeploymentCurrentVersionRequest,
-    UpdateWorkflowExecutionOptionsRequest,
-)
+from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequest
 from temporalio.common import VersioningBehavior
-from temporalio.service import RPCError
 
 from starter.client import Session
 from starter.connection import connect
 from starter.deployment import deployment
 from starter.dev_server import DevServer
-from tests.changed_sessions import OneCommandMore, OneGuardedCommandMore
-from tests.harness import WAIT, Harness, ask, snapshot_when
+from tests.changed_sessions import PATCH, OneCommandMore, OneCommandMoreForGood, OneGuardedCommandMore
+from tests.deployments import NAME, make_current
+from tests.harness import WAIT, Harness, ask, replayer, snapshot_when
 from tests.test_crashes import WorkerProcess, stopping
 from workflows.session import SessionWorkflow
 
-NAME = "sessions"
 BANANA = "What colour is a banana?"
 PINNED, AUTO_UPGRADE = VersioningBehavior.PINNED, VersioningBehavior.AUTO_UPGRADE
 
@@ -56,8 +52,8 @@ class Deployments:
         self, session: type, build_id: str = "", behavior: VersioningBehavior = PINNED, *, cached: int = 1000
     ) -> AsyncIterator[None]:
         """A worker; without a build id it takes whatever comes."""
-        apart = Harness(await connect(self._address))  # the SDK refuses a second such worker on one connection
-        apart.queue = self.harness.queue
+        # The SDK refuses a second worker without a version on one connection.
+        apart = Harness(await connect(self._address), self.harness.queue)
         async with AsyncExitStack() as stack:
             with self._monkeypatch.context() as patched:
                 patched.setattr("worker.SessionWorkflow", session)
@@ -72,15 +68,7 @@ class Deployments:
 
     async def make_current(self, build_id: str) -> None:
         """What an operator does once the workers of a version poll."""
-        request = SetWorkerDeploymentCurrentVersionRequest(namespace="default", deployment_name=NAME, build_id=build_id)
-        async with asyncio.timeout(WAIT):
-            while True:
-                try:
-                    await self.harness.temporal.workflow_service.set_worker_deployment_current_version(request)
-                except RPCError:  # no worker of it has polled yet
-                    await asyncio.sleep(0.1)
-                else:
-                    return
+        await make_current(self.harness.temporal, build_id)
 
     async def version(self, session: Session) -> str:
         """The build id that the session's present run belongs to."""
@@ -132,7 +120,7 @@ async def test_two_versions_at_once_under_live_sessions_fail_no_workflow_task(
         await old_worker.enter_async_context(deployments.worker(SessionWorkflow, "old", behavior))
         await deployments.make_current("old")
         sessions = [await deployments.harness.open() for _ in range(count)]
-        waiting, idle, talking = sessions[:4], sessions[4:8], sessions[8:]
+        waiting, talking = sessions[:4], sessions[8:]  # and four that idle
         await _all_converse(sessions, range(1))
         for session in waiting:
             await session.submit("deploy", kind="Approve", task_id="waits")
@@ -146,8 +134,10 @@ async def test_two_versions_at_once_under_live_sessions_fail_no_workflow_task(
         for session in waiting:
             await session.respond("waits", "no")
             assert "left alone" == (await session.result("waits", WAIT)).output
-        for session in idle:
-            await session.configure()
+        client = deployments.harness.client
+        async for found in client.list(limit=1_000):
+            if found.closed_at is None:
+                await client.get(found.session_id).configure()
         await _all_converse(talking, range(3, 4))
         assert {"new"} == await deployments.versions(sessions)
 
@@ -173,6 +163,28 @@ async def test_a_guarded_change_takes_over_live_sessions_of_workers_without_vers
             await session.respond("waits", "no")
         await _all_converse(sessions, range(1, 2))
     assert [] == await deployments.failed_workflow_tasks()
+
+
+async def test_a_guard_goes_in_two_steps(deployments: Deployments) -> None:
+    """First the guard becomes the rule and the mark is still known; then, with no marked run left, it goes as well."""
+    temporal = deployments.harness.temporal
+    async with deployments.worker(SessionWorkflow):
+        await _converse(await deployments.harness.open(), range(1))
+    async with deployments.worker(OneGuardedCommandMore):
+        session = await deployments.harness.open()
+        await _converse(session, range(1))
+        history = await temporal.get_workflow_handle(session.id).fetch_history()
+    sessions = "WorkflowType = 'Session' AND ExecutionStatus = 'Running'"
+    unmarked = f"{sessions} AND (TemporalChangeVersion IS NULL OR TemporalChangeVersion != '{PATCH}')"
+    assert [2, 1] == [(await temporal.count_workflows(query)).count for query in (sessions, unmarked)]
+    for changed, replays in ((OneGuardedCommandMore, True), (OneCommandMoreForGood, True), (OneCommandMore, False)):
+        result = await replayer(changed).replay_workflow(history, raise_on_replay_failure=False)
+        assert (changed, replays) == (changed, result.replay_failure is None)
+    async with deployments.worker(OneCommandMoreForGood):
+        later = await deployments.harness.open()
+        await _converse(later, range(1))
+        history = await temporal.get_workflow_handle(later.id).fetch_history()
+    await replayer(OneCommandMore).replay_workflow(history)
 
 
 async def test_without_versions_two_workers_at_once_fail_workflow_tasks_even_with_a_guard(
