@@ -201,7 +201,7 @@ class SessionWorkflow:
             metrics.message_refused(error)
             self._state.refuse(name, body, error, workflow.now())
 
-    @workflow.update(name="submit_task", description="Submit a task: TaskRequest → {task_id, status, position}")
+    @workflow.update(name="submit_task", description='{"task_id", "input"} → {"task_id", "status", "position"}')
     async def submit_task(self, request: RawValue) -> SubmitResult:
         """Submit a task and say how it stands."""
         task = _request(TaskRequest, request)
@@ -213,7 +213,7 @@ class SessionWorkflow:
         task = _request(TaskRequest, request)
         _named(lambda: self._state.check_submit(task, workflow.now()))
 
-    @workflow.update(name="patch_context", description="{patch, expected_version?, request_id?} → {version}")
+    @workflow.update(name="patch_context", description='{"patch", "expected_version"?} → {"version"}')
     async def patch_context(self, request: RawValue) -> dict[str, int]:
         """Change the context from outside."""
         patch = _request(PatchRequest, request)
@@ -224,7 +224,7 @@ class SessionWorkflow:
         patch = _request(PatchRequest, request)
         _named(lambda: self._state.check_patch(patch))
 
-    @workflow.update(name="rollback_context", description="{version, request_id?} → {version}")
+    @workflow.update(name="rollback_context", description='{"version"} → {"version"}')
     async def rollback_context(self, request: RawValue) -> dict[str, int]:
         """Bring back an old version as a new one."""
         rollback = _request(RollbackRequest, request)
@@ -235,7 +235,7 @@ class SessionWorkflow:
         rollback = _request(RollbackRequest, request)
         _named(lambda: self._state.check_rollback(rollback))
 
-    @workflow.update(name="configure", description="Part of a Config → the whole Config")
+    @workflow.update(name="configure", description='Part of a Config, like {"on_failure": "pause"} → all of it')
     async def configure(self, request: RawValue) -> Config:
         """Change settings."""
         settings = _request(ConfigureRequest, request)
@@ -250,7 +250,7 @@ class SessionWorkflow:
         """The session at a glance."""
         return self._state.snapshot()
 
-    @workflow.query(name="task", description="The record of a task, by its id; null if never heard of")
+    @workflow.query(name="task", description="The record of a task, by its id in quotes; null if never heard of")
     def task(self, task_id: RawValue) -> TaskRecord | None:
         """The record of one task."""
         return self._state.record(str(decoded([task_id])), workflow.now())

@@ -9,8 +9,8 @@ from workflows.state import SessionState
 from workflows.validation import parsed
 
 DESCRIPTION = (
-    "submit(TaskRequest), cancel_task({task_id, reason?}), respond({task_id, question_id?, value}), pause(), resume(), "
-    "close({mode?, reason?})"
+    'Choose Custom, then a name and its data: submit {"task_id", "input"}, respond {"task_id", "value"}, '
+    'cancel_task {"task_id"}, close {"mode"}, pause, resume. User Metadata has them ready to paste.'
 )
 
 
