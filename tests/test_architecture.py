@@ -131,6 +131,13 @@ def test_every_error_of_the_contract_is_checked_by_the_conformance_suite() -> No
     assert [] == [name for name in ErrorType if f'"{name}"' not in suite]
 
 
+@pytest.mark.parametrize("path", [p for p in MODULES if "@workflow.defn" in p.read_text()], ids=_name)
+def test_a_workflows_module_passes_others_through_by_their_full_name(path: Path) -> None:
+    """`from workflows import limits` goes past the sandbox's importer: it would execute them again for each run."""
+    froms = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    assert set() == {node.module for node in froms} & set(PACKAGES)
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("[a-z]*/**/__init__.py")), ids=_name)
 def test_package_inits_are_empty(path: Path) -> None:
     assert path.read_text() == ""

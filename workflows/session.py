@@ -11,8 +11,12 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    # Not `from workflows import limits`: Python would then load them past the sandbox's importer, again for each run.
+    import workflows.details as details  # noqa: PLR0402
+    import workflows.limits as limits  # noqa: PLR0402
+    import workflows.metrics as metrics  # noqa: PLR0402
+    import workflows.signals as signals  # noqa: PLR0402
     from activities.fork import read_context
-    from workflows import details, limits, metrics, signals
     from workflows.alarm import Alarm
     from workflows.contract import (
         SESSION_TYPE,
