@@ -28,16 +28,18 @@ async def watch_child(child: ChildTask) -> TaskEnd:
     """Wait until a child workflow ends, and report how.
 
     Raises a retryable, benign ApplicationError (`StillRunning`) after most of an attempt, so that each attempt is
-    short and a lost worker is noticed.
+    short and a lost worker is noticed, and at once when its worker is stopped, so that another one goes on.
     """
-    handle = activity.client().get_workflow_handle(child.workflow_id)
+    ended = asyncio.ensure_future(activity.client().get_workflow_handle(child.workflow_id).result())
+    stopped = asyncio.ensure_future(activity.wait_for_worker_shutdown())
     try:
-        async with asyncio.timeout(WATCH_TIMEOUT_SECONDS * _WAIT_SHARE):
-            return TaskEnd(status="completed", result=await handle.result())
-    except TimeoutError:
-        raise ApplicationError(
-            f"{child.workflow_id} still runs", type="StillRunning", category=ApplicationErrorCategory.BENIGN
-        ) from None
+        await asyncio.wait(
+            {ended, stopped}, timeout=WATCH_TIMEOUT_SECONDS * _WAIT_SHARE, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not ended.done():
+            message = f"{child.workflow_id} still runs"
+            raise ApplicationError(message, type="StillRunning", category=ApplicationErrorCategory.BENIGN)
+        return TaskEnd(status="completed", result=ended.result())
     except WorkflowFailureError as failure:
         return failed_end(failure.cause)
     except RPCError as error:
@@ -45,6 +47,9 @@ async def watch_child(child: ChildTask) -> TaskEnd:
             raise
         message = f"{child.workflow_id} is gone from the server"
         return TaskEnd(status="failed", error=ErrorInfo(type=ErrorType.TASK_TERMINATED, message=message))
+    finally:
+        ended.cancel()
+        stopped.cancel()
 
 
 @activity.defn

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import Client
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.client import Client, WorkflowExecutionDescription
 
 from activities.offline_model import OfflineModel
 from starter.client import Session, SessionClient
 from starter.connection import connect
 from starter.dev_server import LOOPBACK, DevServer, free_port
+from starter.settings import Settings
 from tests.harness import WAIT, Harness, ask, run_task
 from tests.samples import NOW, accepted
 from tests.servers import Server
@@ -31,6 +33,7 @@ from workflows.contract import Config, ErrorInfo, task_workflow_id
 from workflows.fields import TaskStatus
 from workflows.ledger import final_record
 
+STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
 PAGE = (ROOT / "docs/operations.md").read_text()
 ONLY_WITH_FAILURES = {
     "temporal_workflow_task_execution_failed_total",
@@ -101,6 +104,7 @@ def _tasks(samples: dict[str, float]) -> dict[tuple[str, str], float]:
     return {(match[1], match[2]): n for match, n in found if match}
 
 
+@pytest.mark.not_on_test_server("what it asks by a query is not marked as a replay, and counted again (4 of 3 tried)")
 async def test_metrics_tell_kinds_statuses_and_times_once_however_often_is_replayed(
     worker: tuple[Harness, OperatedWorker],
 ) -> None:
@@ -169,6 +173,7 @@ async def _attempts(session: Session, task_id: str) -> list[int]:
     return [attempt for attempt in started if attempt]
 
 
+@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
 async def test_a_worker_that_is_stopped_lets_running_activities_finish(worker: tuple[Harness, OperatedWorker]) -> None:
     harness, process = worker
     process.start()
@@ -181,6 +186,7 @@ async def test_a_worker_that_is_stopped_lets_running_activities_finish(worker: t
     assert [1] == await _attempts(session, "counted")
 
 
+@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
 async def test_after_the_grace_an_activity_is_retried_from_its_last_report(
     worker: tuple[Harness, OperatedWorker],
 ) -> None:
@@ -195,6 +201,30 @@ async def test_after_the_grace_an_activity_is_retried_from_its_last_report(
     process.start()
     assert "completed" == (await session.result("counted", WAIT)).status
     assert [2] == await _attempts(session, "counted")
+
+
+def _watches(session: WorkflowExecutionDescription) -> bool:
+    """Whether a worker waits for a task that the session has adopted."""
+    pending = session.raw_description.pending_activities
+    return any(activity.activity_type.name == "watch_child" and activity.state == STARTED for activity in pending)
+
+
+async def test_an_adopted_task_does_not_hold_up_a_worker_that_is_stopped(
+    worker: tuple[Harness, OperatedWorker],
+) -> None:
+    harness, process = worker
+    process.start()
+    session = await harness.open()
+    handle = harness.temporal.get_workflow_handle(session.id)
+    child = await harness.temporal.start_workflow("Any", id=f"{session.id}/adopted", task_queue="nobody-polls-this")
+    await session.submit(None, task_id="adopted")
+    async with asyncio.timeout(WAIT):
+        while not _watches(await handle.describe()):  # noqa: ASYNC110 (the server has no event for it)
+            await asyncio.sleep(0.1)
+    began = time.monotonic()
+    assert 0 == await process.stop()
+    assert Settings().shutdown_grace / 2 > time.monotonic() - began
+    await child.terminate()
 
 
 async def test_a_backup_of_the_running_server_goes_on_from_its_moment(tmp_path: Path) -> None:
