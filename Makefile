@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev check format test test-all stress histories
+.PHONY: help install demo dev check format test test-all screenshots stress histories
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,3 +46,6 @@ stress: install ## 20,000 signals to one session while its task waits: minutes
 
 histories: install ## record the histories that the suite replays, as the set of the present version
 	@$(RUN) -m tests.histories.record
+
+screenshots: install ## the pictures of docs/web-ui.md, anew; needs Chromium
+	$(RUN) -m tests.browser.screenshots

@@ -84,8 +84,8 @@ class WebUiPage:
                 await asyncio.sleep(0.2)
         return details
 
-    async def send_signal(self, name: str, data: str) -> None:
-        """More Actions, Send a Signal, Custom; then a name and its data."""
+    async def fill_signal(self, name: str, data: str) -> Locator:
+        """More Actions, Send a Signal, Custom; then a name and its data: the form, not sent."""
         # While it still tells of the signal before, UI 2.54.1 sends the next one and then hangs in its form.
         await self.page.locator("#workflow-signal-success-toast").wait_for(state="hidden")
         await self.page.get_by_role("button", name="More Actions").click()
@@ -94,17 +94,33 @@ class WebUiPage:
         await form.get_by_role("button", name="Select a signal").click()
         await form.get_by_role("option", name="Custom Input Signal name").click()
         await form.get_by_label("Signal name").fill(name)
-        if data:
-            await form.get_by_role("textbox", name="Data").fill(data)
+        await form.get_by_role("textbox", name="Data").fill(data)
+        return form
+
+    async def send_signal(self, name: str, data: str) -> None:
+        """Fill the form and send it."""
+        form = await self.fill_signal(name, data)
         # Left, the editor lays the JSON out anew and moves the button: a click may miss it, a key does not.
         await form.get_by_role("button", name="Submit").press("Enter")
         await form.wait_for(state="hidden")
 
-    async def query(self, name: str) -> str:
-        """The answer to a query without an argument, as the Queries tab shows it."""
+    async def send_update(self, name: str, data: str) -> Locator:
+        """More Actions, Send an Update: the form, which stays with the reason of a refusal."""
+        await self.page.get_by_role("button", name="More Actions").click()
+        await self.page.get_by_role("menuitem", name="Send an Update").click()
+        form = self.page.get_by_role("dialog", name="Send an Update")
+        await form.get_by_role("button", name="Select an Update").click()
+        await form.get_by_role("option", name=name).click()
+        await form.get_by_role("textbox", name="Data").fill(data)
+        await form.get_by_role("button", name="Submit", exact=True).press("Enter")
+        return form
+
+    async def query(self, name: str, argument: str = "") -> str:
+        """The beginning of the answer to a query, as the Queries tab shows it."""
         await self.page.get_by_role("tab", name="Queries").click()
         await self.page.get_by_test_id("query-select-button").click()
         await self.page.get_by_role("option", name=name).click()
+        await self.page.get_by_role("textbox", name="Query Arg").fill(argument)
         await self.page.get_by_role("button", name="Run Query").click()
         result = self.page.get_by_role("textbox", name="Query Result")
         await result.filter(has_text="{").wait_for()

@@ -125,6 +125,23 @@ async def test_a_query_answers_in_json(worker: Harness, ui: WebUiPage) -> None:
         assert line in snapshot
 
 
+async def test_a_task_is_asked_for_by_its_id(worker: Harness, ui: WebUiPage) -> None:
+    session = await worker.open()
+    await ask(session, BANANA, task_id="banana")
+    await ui.open(session.id)
+    assert '"output": "A ripe banana is yellow."' in await ui.query("task", '"banana"')
+
+
+async def test_an_update_is_taken_or_refused_with_its_reason_at_once(worker: Harness, ui: WebUiPage) -> None:
+    session = await worker.open()
+    await ui.open(session.id)
+    form = await ui.send_update("submit_task", json.dumps({"task_id": "banana", "input": BANANA}))
+    await form.wait_for(state="hidden")
+    await ui.details(f"Q {BANANA}")
+    form = await ui.send_update("submit_task", json.dumps({"task_id": "banana", "input": SUN}))
+    await form.get_by_text("banana is the id of another task").wait_for()
+
+
 async def test_a_running_task_is_cancelled_and_the_next_one_runs(worker: Harness, ui: WebUiPage) -> None:
     session = await worker.open()
     await session.submit(600, task_id="slow", kind="Countdown")
