@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tests.hypothesis_profiles  # noqa: F401 (these run under our profiles)
 from tests.pages import HOSTILE, Renderer, WebUi, commonmark
 from workflows.markdown import block, code, label, text
 
