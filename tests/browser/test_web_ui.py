@@ -43,15 +43,16 @@ async def ui(server: Server) -> AsyncIterator[WebUiPage]:
 
 
 async def test_a_session_is_found_by_its_owner_and_opened(worker: Harness, ui: WebUiPage) -> None:
-    session, other = await worker.open(Config(owner="ada")), await worker.open(Config(owner="grace"))
+    owner = f"ada-{worker.queue}"  # other tests have sessions of an ada too
+    session, other = await worker.open(Config(owner=owner)), await worker.open(Config(owner="grace"))
     await ask(session, BANANA)
     await ask(other, BANANA)
-    found = await ui.find_by_owner("ada")
+    found = await ui.find_by_owner(owner)
     await expect(found).to_have_count(1, timeout=WAIT * 1_000)
     await expect(found).to_contain_text(session.id)
     await ui.follow(session.id)
     assert "RUNNING" == await ui.status()
-    await ui.details("Status: idle", "owner ada")
+    await ui.details("Status: idle", f"owner {owner}")
 
 
 async def test_a_whole_conversation_is_read(worker: Harness, ui: WebUiPage) -> None:
