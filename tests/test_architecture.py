@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(STATE, BASE | STATE),
     "workflows.alarm": set(),
     "workflows.messages": BASE,
+    "workflows.backlog": BASE | {"workflows.messages"},
     "workflows.waiting": BASE,
     "workflows.outcomes": BASE,
     "workflows.running": BASE | STATE | {"workflows.outcomes", "activities.child_tasks"},
@@ -42,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "workflows.visibility": BASE | {"activities.visibility"},
     "workflows.session": BASE
     | STATE
-    | {f"workflows.{name}" for name in ("alarm", "messages", "metrics", "running", "visibility")}
+    | {f"workflows.{name}" for name in ("alarm", "backlog", "messages", "metrics", "running", "visibility")}
     | {"activities.fork"},
     "workflows.typed": BASE | {"workflows.validation"},
     "workflows.kinds": BASE | {"activities", "workflows.typed", "workflows.waiting"},

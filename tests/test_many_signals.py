@@ -1,6 +1,7 @@
 """More signals than one run of a session may take, while one of its tasks waits for a person."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -8,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from starter.calls import NoWorkerError
 from starter.client import Session
 from starter.connection import connect
 from starter.dev_server import DevServer
 from tests.harness import WAIT, Harness, snapshot_when
 from tests.test_hand_over import runs
 from workflows import limits
-from workflows.contract import Config
+from workflows.contract import Config, TaskRecord
 from workflows.errors import SessionError
 
 SENDERS = 25
@@ -115,8 +117,9 @@ async def test_2500_signals_that_came_without_a_worker_are_taken_in_shares(tmp_p
             pass
 
         await storm(session, 2_500, told)
-        await session.close("now")
         async with harness.worker():
+            assert "task-02499" == (await first_answer(session, "task-02499")).task_id
+            await session.close("now")
             final = await session.finished(WAIT)
         counters = final.counters
         history = await session.temporal.get_workflow_handle(session.id).fetch_history()
@@ -126,6 +129,16 @@ async def test_2500_signals_that_came_without_a_worker_are_taken_in_shares(tmp_p
         assert (1_000, 1_000, 1_500) == (counters.submitted, counters.cancelled, counters.rejected)
     finally:
         server.stop()
+
+
+async def first_answer(session: Session, task_id: str) -> TaskRecord:
+    """What the session says of a task as soon as a worker answers for it."""
+    async with asyncio.timeout(WAIT):
+        while True:
+            with contextlib.suppress(NoWorkerError):
+                record = await session.task(task_id)
+                assert record is not None
+                return record
 
 
 @pytest.mark.stress

@@ -10,6 +10,8 @@ from pydantic_core import to_json
 
 from workflows.limits import JSON_DEPTH
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+
 
 def canonical(value: Any) -> str:
     """`value` as compact JSON with sorted keys: the same for equal values, so it can be hashed and measured.
@@ -18,7 +20,7 @@ def canonical(value: Any) -> str:
     nesting deeper than `JSON_DEPTH`.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+        text = _ENCODER.encode(value)
         text.encode()
     except (TypeError, RecursionError, UnicodeEncodeError) as error:
         raise ValueError(f"not JSON: {error}") from None
@@ -35,11 +37,15 @@ def alike(one: Any, other: Any) -> bool:
     return one is other or canonical(one) == canonical(other)
 
 
+_CONTAINERS = (dict, list)
+
+
 def _depth(value: Any) -> int:
     """Containers within containers; what is not one has none."""
     deepest, level = 0, [value]
-    while level := [item for item in level if isinstance(item, dict | list)]:
-        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    # By `type`: the sandbox's own `isinstance` would take seconds over a large value.
+    while level := [item for item in level if type(item) in _CONTAINERS]:
+        level = [child for item in level for child in (item.values() if type(item) is dict else item)]
         deepest += 1
     return deepest
 
@@ -65,9 +71,22 @@ def clip(text: str, limit: int) -> str:
     return kept + "…"
 
 
+def _beginning(value: Any, characters: int) -> str:
+    """At least so much of `canonical(value)`, without the work for the rest. Raises ValueError like it."""
+    text = ""
+    try:
+        for part in _ENCODER.iterencode(value):
+            text += part
+            if len(text) > characters:
+                break
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from None
+    return text
+
+
 def preview(value: Any, limit: int) -> str:
     """One line that shows `value` to a person: strings as they are, everything else as JSON, at most `limit` bytes."""
-    text = value if isinstance(value, str) else canonical(value)
+    text = value if isinstance(value, str) else _beginning(value, 2 * limit)
     # Twice the limit is enough to cut from, and keeps this cheap for large inputs.
     return clip(" ".join(text[: 2 * limit].split()) + ("" if len(text) <= 2 * limit else "…"), limit)
 

@@ -131,9 +131,7 @@ class Ledger(BaseModel):
             return self.records[task_id]
         status = self.seen.status(task_id)
         if status is not None:
-            return TaskRecord(
-                task_id=task_id, kind="", status=status, submitted_at=None, input_preview="", truncated=True
-            )
+            return remembered(task_id, status)
         for entry in reversed(self.rejected):
             if entry.task_id == task_id:
                 return TaskRecord(
@@ -185,6 +183,11 @@ def final_record(
         error=error_info(error, limits.ERROR_MESSAGE_BYTES) if error else None,
         **known,
     )
+
+
+def remembered(task_id: str, status: TaskStatus) -> TaskRecord:
+    """The record of a task of which nothing else is at hand."""
+    return TaskRecord(task_id=task_id, kind="", status=status, submitted_at=None, input_preview="", truncated=True)
 
 
 def rejected_entry(message: str, body: Any, error: SessionError, default_kind: str, now: datetime) -> RejectedEntry:

@@ -136,6 +136,9 @@ MESSAGES_AT_ONCE = 500
 """Messages that one workflow task acts upon, at 0.1 to 0.2 ms each. The SDK gives a workflow task up after two seconds,
 and the next attempt has the same messages: a burst of 10,000 would wedge the session."""
 
+MESSAGE_UNIT_BYTES = 3 * KIB
+"""A larger message counts as several: the server takes 2 MB, and JSON of nothing but brackets takes half a second."""
+
 BACKLOG_PAUSE_SECONDS = 0.01
 """Before the next share of such a burst: any timer, so that it comes in a workflow task of its own."""
 

@@ -1,7 +1,6 @@
 """The session: one long-lived workflow that takes tasks as signals and runs them one at a time, in order."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.signals as signals  # noqa: PLR0402
     from activities.fork import read_context
     from workflows.alarm import Alarm
+    from workflows.backlog import Backlog
     from workflows.contract import (
         SESSION_TYPE,
         CloseRequest,
@@ -35,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.errors import ErrorType, SessionError
     from workflows.fields import Request
+    from workflows.ledger import remembered
     from workflows.messages import NOTHING, decoded
     from workflows.opening import new_state, opened
     from workflows.running import TaskExecution
@@ -61,8 +62,7 @@ class SessionWorkflow:
         self._visibility = Visibility()
         self._tasks = 0
         self._changed = False
-        self._taken = 0
-        self._backlog: deque[tuple[str, Sequence[RawValue]]] = deque()
+        self._backlog = Backlog()
         self._start_error: SessionError | None = None
         info = workflow.info()
         # Not `now()`: the first workflow task may be replayed together with the next one, at the time of that.
@@ -119,7 +119,7 @@ class SessionWorkflow:
     def _catch_up(self) -> None:
         """Do what is due by now, pass on what the running task is to be told, and set the alarm for what comes next."""
         now = workflow.now()
-        self._taken = 0
+        self._backlog.new_share()
         self._state.pass_time(now)
         if self._execution:
             self._execution.carry_out()
@@ -140,8 +140,8 @@ class SessionWorkflow:
     async def _work_off_backlog(self) -> None:
         """Take the next share of a burst in a workflow task of its own."""
         await workflow.sleep(limits.BACKLOG_PAUSE_SECONDS, summary=f"{len(self._backlog)} more messages")
-        for _ in range(min(limits.MESSAGES_AT_ONCE, len(self._backlog))):
-            self._take(*self._backlog.popleft())
+        for message in self._backlog.share():
+            self._take(*message)
 
     async def _fork(self, source: ForkSource) -> None:
         """Begin with the context of another session; fails the run where that cannot be read."""
@@ -190,10 +190,7 @@ class SessionWorkflow:
     def receive(self, name: str, args: Sequence[RawValue]) -> None:
         """Take any signal, of any name, arity and payload: acted upon, or kept under `rejected` with its reason."""
         self._changed = True
-        self._taken += 1
-        if self._backlog or self._taken > limits.MESSAGES_AT_ONCE:
-            self._backlog.append((name, args))
-        else:
+        if not self._backlog.keeps((name, args)):
             self._take(name, args)
 
     def _take(self, name: str, args: Sequence[RawValue]) -> None:
@@ -257,7 +254,9 @@ class SessionWorkflow:
     @workflow.query(name="task", description="The record of a task, by its id in quotes; null if never heard of")
     def task(self, task_id: RawValue) -> TaskRecord | None:
         """The record of one task."""
-        return self._state.record(str(decoded([task_id])), workflow.now())
+        name = str(decoded([task_id]))
+        record = self._state.record(name, workflow.now())
+        return remembered(name, "pending") if record is None and self._backlog.has_task(name) else record
 
     @workflow.query(name="context", description="Values, transcript and log, now or as of a version")
     def context(self, version: RawValue = NOTHING) -> ContextView:
@@ -272,8 +271,8 @@ class SessionWorkflow:
     def _answer(self, change: Callable[[datetime], _Answer]) -> _Answer:
         """Make a change that a caller waits for, after all that came before it; a refusal is the caller's error."""
         self._changed = True
-        while self._backlog:
-            self._take(*self._backlog.popleft())
+        for message in self._backlog.all():
+            self._take(*message)
         return _named(lambda: change(workflow.now()))
 
 

@@ -102,6 +102,10 @@ class Session:
         """The workflow that a task is."""
         return self._client.get_workflow_handle(f"{self.id}/{task_id}")
 
+    def run_of(self, run_id: str) -> WorkflowHandle[Any, Any]:
+        """One run of the session."""
+        return self._client.get_workflow_handle(self.id, run_id=run_id)
+
     async def go(self, task_id: str) -> None:
         """Let a `Gate` end."""
         await self.child(task_id).signal("go")
