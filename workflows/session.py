@@ -1,6 +1,7 @@
 """The session: one long-lived workflow that takes tasks as signals and runs them one at a time, in order."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -138,8 +139,13 @@ class SessionWorkflow:
         self._visibility.show(self._state.status, self._state.config.owner)
 
     async def _work_off_backlog(self) -> None:
-        """Take the next share of a burst in a workflow task of its own."""
-        await workflow.sleep(limits.BACKLOG_PAUSE_SECONDS, summary=f"{len(self._backlog)} more messages")
+        """Take the next share of a burst in another workflow task: the one that brings more, or that a timer brings."""
+        self._changed = False
+        with contextlib.suppress(TimeoutError):
+            summary = f"{len(self._backlog)} more messages"
+            pause = limits.BACKLOG_PAUSE_SECONDS
+            await workflow.wait_condition(lambda: self._changed, timeout=pause, timeout_summary=summary)
+        self._changed = True
         for message in self._backlog.share():
             self._take(*message)
 
