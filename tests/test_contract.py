@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from tests.samples import NOW, refused
@@ -282,6 +282,12 @@ def test_an_explanation_keeps_the_offending_values_out() -> None:
                 parsed(TaskRequest, TASK | {name: value})
             except SessionError as error:
                 assert "SECRET" not in error.message  # noqa: PT017 (an `input` or a `kind` may well be that)
+
+
+@pytest.mark.parametrize("usage", [{"u" * limits.USAGE_BYTES: 1}, {"u": float("inf")}, {"u": "1 cent"}, {"u": None}])
+def test_usage_is_a_handful_of_numbers(usage: Any) -> None:
+    with pytest.raises(ValidationError):
+        contract.TaskOutput(output=1, usage=usage)
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "x" * 10_000], ids=["line break", "long"])

@@ -13,9 +13,13 @@ Message = tuple[str, Sequence[RawValue]]
 
 
 class Backlog:
-    """The messages that wait, in the order they came. A share is bounded by number and by bytes."""
+    """The messages that wait, in the order they came. A share is bounded by number and by bytes.
+
+    `kept`: how many ever had to wait.
+    """
 
     def __init__(self) -> None:
+        self.kept = 0
         self._messages: deque[Message] = deque()
         self._taken = 0
 
@@ -30,6 +34,7 @@ class Backlog:
         """Whether the message has to wait, here, because others wait or this workflow task has had its share."""
         if self._messages or self._taken >= limits.MESSAGES_AT_ONCE:
             self._messages.append(message)
+            self.kept += 1
             return True
         self._taken += _weight(message)
         return False
@@ -39,11 +44,6 @@ class Backlog:
         taken = 0
         while self._messages and taken < limits.MESSAGES_AT_ONCE:
             taken += _weight(self._messages[0])
-            yield self._messages.popleft()
-
-    def all(self) -> Iterator[Message]:
-        """Everything, for a caller who must not be answered before what came earlier."""
-        while self._messages:
             yield self._messages.popleft()
 
     def has_task(self, task_id: str) -> bool:

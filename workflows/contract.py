@@ -184,7 +184,7 @@ class TaskOutput(Carried):
 
     output: Any
     patch: ContextPatch | None = None
-    usage: dict[str, int | float] | None = None
+    usage: f.Usage | None = None
 
 
 class ErrorInfo(Carried):

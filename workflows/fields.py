@@ -4,7 +4,17 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from workflows import limits
 from workflows.encoding import json_bytes
@@ -28,13 +38,15 @@ def _utc(value: datetime) -> datetime:
         raise ValueError("outside the years 1 to 9999 in UTC") from None
 
 
-def _at_most(limit: int, what: str) -> AfterValidator:
-    def check(value: Any) -> Any:
-        if json_bytes(value) > limit:
+def _at_most(limit: int, what: str) -> WrapValidator:
+    def check(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
+        # An entry or a letter weighs a byte at least. To look at each of a million of them would take too long.
+        many = isinstance(value, str | list | dict) and len(value) > limit
+        if many or json_bytes(value := inner(value)) > limit:
             raise ValueError(f"{what} weigh more than {limit} bytes")
         return value
 
-    return AfterValidator(check)
+    return WrapValidator(check)
 
 
 def _not_reserved(value: str) -> str:
@@ -71,9 +83,10 @@ PendingCap = Annotated[int, Field(ge=1, le=limits.PENDING_TASKS)]
 Turns = Annotated[int, Field(ge=0)]
 QuestionText = Annotated[str, Field(min_length=1), _at_most(limits.QUESTION_BYTES, "the words")]
 Choices = Annotated[list[str], _at_most(limits.QUESTION_BYTES, "choices")]
+Usage = Annotated[dict[str, int | float], _at_most(limits.USAGE_BYTES, "figures")]
 Values = Annotated[dict[str, Any], _if_null(dict)]
 Appends = Annotated[dict[str, list[Any]], _if_null(dict)]
-Keys = Annotated[list[str], _if_null(list)]
+Keys = Annotated[list[str], FailFast(), _if_null(list)]
 Read = Literal["all", "none"] | Annotated[list[str], _at_most(limits.READ_BYTES, "keys")]
 OnBusy = Literal["enqueue", "reject", "interrupt", "replace_pending"]
 CloseMode = Literal["drain", "discard", "now"]

@@ -137,7 +137,11 @@ MESSAGES_AT_ONCE = 500
 and the next attempt has the same messages: a burst of 10,000 would wedge the session."""
 
 MESSAGE_UNIT_BYTES = 3 * KIB
-"""A larger message counts as several: the server takes 2 MB, and JSON of nothing but brackets takes half a second."""
+"""A larger message counts as several: a million bytes of nothing but brackets take a quarter of a second."""
+
+MESSAGE_BYTES = 1_024 * KIB
+"""One message as it is sent; a larger one is not even read. Nothing that fits weighs more: 256 KiB of values, three
+times that where escapes spell them."""
 
 BACKLOG_PAUSE_SECONDS = 0.01
 """Before the next share of such a burst: any timer, so that it comes in a workflow task of its own."""

@@ -10,6 +10,7 @@ from temporalio.common import RawValue
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 
 with workflow.unsafe.imports_passed_through():
+    from workflows import limits
     from workflows.errors import ErrorType, SessionError
 
 NOTHING = RawValue(Payload(metadata={"encoding": b"binary/null"}))
@@ -38,9 +39,12 @@ DATA_CONVERTER = replace(pydantic_data_converter, payload_converter_class=Lenien
 
 
 def decoded(args: Sequence[RawValue]) -> Any:
-    """The one value in `args`; nothing at all counts as null. Raises SessionError (InvalidRequest)."""
+    """The one value in `args`; nothing at all counts as null. Raises SessionError: InvalidRequest, InputTooLarge."""
     if len(args) > 1:
         raise SessionError(ErrorType.INVALID_REQUEST, f"takes one argument, got {len(args)}")
+    size = sum(len(argument.payload.data) for argument in args)
+    if size > limits.MESSAGE_BYTES:
+        raise SessionError(ErrorType.INPUT_TOO_LARGE, f"weighs {size} bytes, over {limits.MESSAGE_BYTES}")
     try:
         return workflow.payload_converter().from_payload(args[0].payload, object) if args else None
     except Exception as error:  # noqa: BLE001 (whatever the converter stumbles over, the session goes on)

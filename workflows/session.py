@@ -212,7 +212,7 @@ class SessionWorkflow:
     async def submit_task(self, request: RawValue) -> SubmitResult:
         """Submit a task and say how it stands."""
         task = _request(TaskRequest, request)
-        record = self._answer(lambda now: self._state.submit(task, now))
+        record = await self._answer(lambda now: self._state.submit(task, now))
         return SubmitResult(task_id=record.task_id, status=record.status, position=record.position)
 
     @submit_task.validator
@@ -224,7 +224,7 @@ class SessionWorkflow:
     async def patch_context(self, request: RawValue) -> dict[str, int]:
         """Change the context from outside."""
         patch = _request(PatchRequest, request)
-        return {"version": self._answer(lambda now: self._state.patch_context(patch, now))}
+        return {"version": await self._answer(lambda now: self._state.patch_context(patch, now))}
 
     @patch_context.validator
     def _check_patch_context(self, request: RawValue) -> None:
@@ -235,7 +235,7 @@ class SessionWorkflow:
     async def rollback_context(self, request: RawValue) -> dict[str, int]:
         """Bring back an old version as a new one."""
         rollback = _request(RollbackRequest, request)
-        return {"version": self._answer(lambda now: self._state.rollback_context(rollback, now))}
+        return {"version": await self._answer(lambda now: self._state.rollback_context(rollback, now))}
 
     @rollback_context.validator
     def _check_rollback_context(self, request: RawValue) -> None:
@@ -246,7 +246,7 @@ class SessionWorkflow:
     async def configure(self, request: RawValue) -> Config:
         """Change settings."""
         settings = _request(ConfigureRequest, request)
-        return self._answer(lambda now: self._state.configure(settings, now))
+        return await self._answer(lambda now: self._state.configure(settings, now))
 
     @configure.validator
     def _check_configure(self, request: RawValue) -> None:
@@ -274,11 +274,12 @@ class SessionWorkflow:
 
     # --- steps of the handlers --------------------------------------------------------------------------------------
 
-    def _answer(self, change: Callable[[datetime], _Answer]) -> _Answer:
+    async def _answer(self, change: Callable[[datetime], _Answer]) -> _Answer:
         """Make a change that a caller waits for, after all that came before it; a refusal is the caller's error."""
         self._changed = True
-        for message in self._backlog.all():
-            self._take(*message)
+        before = self._backlog.kept
+        if self._backlog:
+            await workflow.wait_condition(lambda: self._backlog.kept - len(self._backlog) >= before)
         return _named(lambda: change(workflow.now()))
 
 

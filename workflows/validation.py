@@ -55,10 +55,8 @@ def known_fields_of(model: type[Request]) -> BeforeValidator:
 def check_output(output: TaskOutput) -> None:
     """Raise what the contract forbids of a result: SessionError (InvalidOutput, OutputTooLarge)."""
     try:
-        size, usage = json_bytes(output.output), json_bytes(output.usage)
+        size = json_bytes(output.output)
     except ValueError as error:
         raise SessionError(ErrorType.INVALID_OUTPUT, f"output is {error}") from None
     if size > limits.OUTPUT_BYTES:
         raise SessionError(ErrorType.OUTPUT_TOO_LARGE, f"output weighs {size} bytes, over {limits.OUTPUT_BYTES}")
-    if usage > limits.USAGE_BYTES:
-        raise SessionError(ErrorType.INVALID_OUTPUT, f"usage weighs {usage} bytes, over {limits.USAGE_BYTES}")

@@ -15,6 +15,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
 Json = dict[str, Any]
 
@@ -140,10 +141,16 @@ async def until(look: Callable[[], Awaitable[Any]], condition: Callable[[Any], b
     """What `look` finds once the condition holds."""
     pause = _FIRST_LOOK
     async with asyncio.timeout(WAIT):
-        while not condition(found := await look()):
+        while True:
+            try:
+                if condition(found := await look()):
+                    return found
+            except RPCError as error:
+                # The server answers no query between a workflow task that failed and the next; it may come to pass.
+                if error.status != RPCStatusCode.FAILED_PRECONDITION:
+                    raise
             await asyncio.sleep(pause)
             pause = min(1.5 * pause, _LONGEST_LOOK)
-    return found
 
 
 async def refused(update: Awaitable[Any]) -> str:
