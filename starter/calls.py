@@ -41,13 +41,17 @@ TRANSIENT = {
 }
 """What a caller who waits sits out: a worker or a server that restarts cuts calls off in all these ways."""
 
+UNANSWERED = {"AcceptedUpdateCompletedWorkflow", "UnprocessedUpdate"}
+"""The failures of an update that nobody refused: its run was over before it answered, or handed over before it took
+the update."""
+
 
 class NoWorkerError(Exception):
     """The server answers, but no worker does; the message says how to start one."""
 
 
 class _HandedOver(Exception):  # noqa: N818 (a state, not a fault)
-    """An update was accepted by a run that continued as new before it answered."""
+    """An update reached a run that was over, or continued as new, before it answered."""
 
 
 class SessionCalls:
@@ -104,7 +108,7 @@ class SessionCalls:
             return await call
         except WorkflowUpdateFailedError as error:
             cause = error.cause
-            if isinstance(cause, ApplicationError) and cause.type != "AcceptedUpdateCompletedWorkflow":
+            if isinstance(cause, ApplicationError) and cause.type not in UNANSWERED:
                 raise SessionError(cause.type or ErrorType.INVALID_REQUEST, cause.message) from None
             raise _HandedOver(str(cause)) from None
         except WorkflowQueryFailedError as error:

@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 
-from starter.calls import NoWorkerError
+from starter.calls import UNANSWERED, NoWorkerError, SessionCalls, _HandedOver
 from starter.client import SessionClient
 from starter.connection import NoServerError
 from tests.harness import WAIT, Harness, ask, run_task
@@ -118,6 +119,17 @@ async def test_an_update_without_a_worker_is_given_up(temporal: Client, monkeypa
     session = await Harness(temporal).open()
     with pytest.raises(NoWorkerError):
         await session.patch_context({"set": {"tea": 1}})
+
+
+@pytest.mark.parametrize("kind", sorted(UNANSWERED))
+async def test_an_update_that_nobody_refused_is_sent_again(temporal: Client, kind: str) -> None:
+    """Which of these a race brings is the server's choice; chaos runs meet them all."""
+
+    async def call() -> None:
+        raise WorkflowUpdateFailedError(ApplicationError("its run is over", type=kind))
+
+    with pytest.raises(_HandedOver):
+        await SessionCalls(temporal, "s").calling(call())
 
 
 async def test_without_a_worker_the_client_says_so_and_a_waiting_caller_waits(harness: Harness) -> None:
