@@ -6,7 +6,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contract import ContextView, ForkSource
-from workflows.errors import ErrorType
+from workflows.errors import NOT_READY, ErrorType
 
 
 @activity.defn
@@ -20,7 +20,7 @@ async def read_context(source: ForkSource) -> ContextView:
         view: ContextView = await handle.query("context", source.version, result_type=ContextView)
     except WorkflowQueryFailedError as error:
         name, _, message = str(error).partition(": ")
-        raise ApplicationError(message, type=name, non_retryable=True) from None
+        raise ApplicationError(message, type=name, non_retryable=name != NOT_READY) from None
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise

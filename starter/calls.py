@@ -15,7 +15,7 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows.errors import ErrorType, SessionError
+from workflows.errors import NOT_READY, ErrorType, SessionError
 
 _Result = TypeVar("_Result")
 
@@ -30,6 +30,9 @@ _FULL_RUN = "limit for signal events"  # as the server says it
 
 QUERY_TIMEOUT = timedelta(seconds=10)
 """One query: a worker that is there answers in milliseconds, one that resumes an evicted session within a second."""
+
+QUERY_ATTEMPTS = 10
+"""A query is refused at most once by each worker that starts; a crash may start several in a row."""
 
 # How a query ends that no worker answers: the server says so, or it or the SDK gives up.
 _NO_ANSWER = {RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
@@ -99,8 +102,14 @@ class SessionCalls:
 
     async def query(self, name: str, answer: Any, *args: Any) -> Any:
         """Ask the session; `answer` is the type of what it says."""
-        query = self._handle.query(name, args=args, result_type=answer, rpc_timeout=QUERY_TIMEOUT)
-        return await self.calling(query)
+        for _ in range(QUERY_ATTEMPTS):
+            query = self._handle.query(name, args=args, result_type=answer, rpc_timeout=QUERY_TIMEOUT)
+            try:
+                return await self.calling(query)
+            except SessionError as error:
+                if error.type != NOT_READY:
+                    raise
+        raise self._no_worker()
 
     async def calling(self, call: Awaitable[_Result]) -> _Result:
         """Await a call to the server and turn its errors into ours."""

@@ -57,6 +57,7 @@ ALLOWED: dict[str, set[str]] = {
     "starter.registration": {"workflows.visibility"},
     "starter.connection": {"workflows.messages"},
     "starter.deployment": set(),
+    "starter.early_queries": {"workflows.errors"},
     "starter.dev_server": set(),
     "starter.settings": set(),
     "starter.logs": set(),
@@ -64,7 +65,15 @@ ALLOWED: dict[str, set[str]] = {
     "worker": {"workflows", "activities"}
     | {
         f"starter.{name}"
-        for name in ("connection", "deployment", "dev_server", "registration", "settings", "telemetry")
+        for name in (
+            "connection",
+            "deployment",
+            "dev_server",
+            "early_queries",
+            "registration",
+            "settings",
+            "telemetry",
+        )
     },
     "benchmarks": {"benchmarks", "workflows", "activities", "starter", "worker"},
 }
