@@ -12,6 +12,7 @@ HOSTILE = [
     "a | b | c",
     "| a | b |\n|---|---|\n| c | d |",
     "# heading",
+    ".# special heading",
     "===",
     "<script>alert(1)</script><b>x</b><!-- y --> a < b",
     "[link](http://example.org) ![image](http://example.org/x.png) <http://example.org> http://example.org a@b.org",

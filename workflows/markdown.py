@@ -17,7 +17,7 @@ _SPECIAL = re.compile(rf"(?i)[\\`*~\[\]<|$&]|(?<![^\W_])_|_(?![^\W_])|{_TYPOGRAP
 _NO_ESCAPE = re.compile(rf"(?<=\d)/(?=\d)|'(?=')|\{{(?={_IDS})")
 _LABEL = re.compile(
     r"(?i)(?<![^\W_])(?=_)|(?<=_)(?![^\W_])|(?<=\d)(?=/\d)|'(?=')|\\(?=[^\w\s]|$)|\](?=[(:\[])|<(?=\S)|&(?=#?\w+;)"
-    rf"|\{{(?={_IDS})|^(?=[#>+=|:-]|\d+[.)])|{_TYPOGRAPHY}"
+    rf"|\{{(?={_IDS})|^(?=\.?[#>+=|:-]|\d+[.)])|{_TYPOGRAPHY}"
 )
 _LIKES = str.maketrans({"*": "\u2217", "`": "\u02cb", "~": "\u223c"})
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
