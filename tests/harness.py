@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from pydantic import BaseModel
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowHistory
@@ -103,6 +104,21 @@ class Harness:
             # The test server cannot list: the sessions opened here, in their last runs, are what can be named.
             for session_id in self._opened:
                 yield await self.temporal.get_workflow_handle(session_id).fetch_history()
+
+
+def timeless(*models: BaseModel | None) -> Any:
+    """What the models say, without the times.
+
+    When a session is replayed, the SDK may join workflow tasks that led to no command, and what happened in them is
+    told a few milliseconds later then.
+    """
+
+    def told(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: told(item) for key, item in value.items() if key != "at" and not key.endswith("_at")}
+        return [told(item) for item in value] if isinstance(value, list) else value
+
+    return [told(model.model_dump(mode="json")) if model else None for model in models]
 
 
 async def ask(session: Session, question: Any, **options: Any) -> Any:

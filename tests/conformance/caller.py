@@ -195,3 +195,10 @@ def moment(text: str) -> datetime:
     """A time of the contract, which is in UTC and says so by `Z`."""
     assert text.endswith("Z")
     return datetime.fromisoformat(text)
+
+
+def timeless(value: Any) -> Any:
+    """`value` without its times, which a replay may tell a few milliseconds apart."""
+    if isinstance(value, dict):
+        return {key: timeless(item) for key, item in value.items() if key != "at" and not key.endswith("_at")}
+    return [timeless(item) for item in value] if isinstance(value, list) else value
