@@ -72,12 +72,10 @@ class SessionCalls:
         """
         for _ in range(int(FULL_RUN_SECONDS / FULL_RUN_PAUSE)):
             try:
-                await self.calling(self._handle.signal(name, args=body))
+                return await self.calling(self._handle.signal(name, args=body))
             except RPCError as error:
                 if error.status != RPCStatusCode.INVALID_ARGUMENT or _FULL_RUN not in str(error):
                     raise
-            else:
-                return
             await asyncio.sleep(FULL_RUN_PAUSE)
         raise SessionError(ErrorType.QUEUE_FULL, f"session {self._id!r} takes no more messages until a worker runs it")
 

@@ -37,14 +37,11 @@ def alike(one: Any, other: Any) -> bool:
     return one is other or canonical(one) == canonical(other)
 
 
-_CONTAINERS = (dict, list)
-
-
 def _depth(value: Any) -> int:
     """Containers within containers; what is not one has none."""
     deepest, level = 0, [value]
     # By `type`: the sandbox's own `isinstance` would take seconds over a large value.
-    while level := [item for item in level if type(item) in _CONTAINERS]:
+    while level := [item for item in level if type(item) in (dict, list)]:
         level = [child for item in level for child in (item.values() if type(item) is dict else item)]
         deepest += 1
     return deepest
