@@ -69,14 +69,15 @@ class SessionClient(SessionFinder):
         session_id: str,
         config: Config | Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
+        fork_of: Mapping[str, Any] | None = None,
     ) -> "Session":
-        """Start the session, or join it where it is open already: then `config` and `context` change nothing.
+        """Start the session, or join it where it is open already: then the other arguments change nothing.
 
-        Raises SessionError: SessionClosed for an id whose session was closed; InvalidRequest and ContextTooLarge before
-        anything is sent.
+        With `fork_of`, `{"session_id", "version"?}`, it begins with the context of that session. Raises SessionError:
+        SessionClosed for an id whose session was closed; InvalidRequest and ContextTooLarge before anything is sent.
         """
         body = config.model_dump(exclude_none=True) if isinstance(config, Config) else dict(config or {})
-        start = parsed(StartRequest, {"config": body, "context": dict(context or {})})
+        start = parsed(StartRequest, {"config": body, "context": dict(context or {}), "fork_of": fork_of})
         SessionContext.initial(start.context)  # refused by the session it would cost the id for good
         try:
             await self.temporal.start_workflow(

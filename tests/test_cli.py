@@ -190,6 +190,17 @@ async def test_a_conversation_by_lines(run: Command, name: str) -> None:
     assert "1.39 million km" in talked.out
 
 
+async def test_a_session_is_forked_at_a_version(run: Command, name: str) -> None:
+    await run("open", name, "--value", "tea=green")
+    await run("patch", name, "--value", "tea=black")
+    for copy, options, tea in (("now", (), "black"), ("then", ("--fork-version", "0"), "green")):
+        opened = await run("open", f"{name}-{copy}", "--fork-of", name, *options)
+        assert 0 == opened.code
+        await run("ask", f"{name}-{copy}", BANANA)  # the context is there before the first task
+        view = ContextView.model_validate_json((await run("context", f"{name}-{copy}", "--json")).out)
+        assert {"tea": tea} == view.values
+
+
 async def test_what_a_task_asks_is_shown_and_answered(run: Command, name: str) -> None:
     await run("open", name)
     early = await run("respond", name, "yes")

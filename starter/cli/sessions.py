@@ -44,12 +44,19 @@ async def open(  # noqa: A001 (the command's name)
         builtins.list[str] | None,
         typer.Option("--value", metavar="KEY=VALUE", help="Something it knows from the start; may be repeated."),
     ] = None,
+    fork_of: Annotated[
+        str | None, typer.Option(metavar="SESSION", help="Begin with what that session remembers, open or closed.")
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option("--fork-version", metavar="N", help="As it was then; `context` lists versions.")
+    ] = None,
     as_json: a.AsJson = False,
 ) -> None:
     """Open a session and show it.
 
     One that is open already stays as it is.
     """
+    source = {"session_id": fork_of, "version": version} if fork_of else None
     asked: dict[str, Any] = {
         "owner": owner,
         "title": title,
@@ -64,7 +71,7 @@ async def open(  # noqa: A001 (the command's name)
         "transcript": transcript,
     }
     config = {name: value for name, value in asked.items() if value is not None}
-    here = await (await connected()).open(session, config, a.pairs(values))
+    here = await (await connected()).open(session, config, a.pairs(values), source)
     with sent(f"session {session} is open"):
         snapshot = await here.snapshot()
     if any(getattr(snapshot.config, name) != value for name, value in config.items()):
