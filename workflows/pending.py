@@ -8,9 +8,10 @@ from pydantic import BaseModel, Field, PrivateAttr
 from workflows import fields as f
 from workflows import limits
 from workflows.contract import SESSION_TYPE, Config, ContextPolicy, PendingEntry, TaskRecord, TaskRequest
-from workflows.encoding import json_bytes, model_bytes, preview
+from workflows.encoding import model_bytes, preview
 from workflows.errors import ErrorType, SessionError
 from workflows.fields import Carried
+from workflows.validation import check_input
 
 
 class PendingTask(Carried):
@@ -36,12 +37,7 @@ class PendingTask(Carried):
         kind = request.kind or config.default_kind
         if kind == SESSION_TYPE:
             raise SessionError(ErrorType.INVALID_REQUEST, f"{SESSION_TYPE} is not a kind of task")
-        try:
-            size = json_bytes(request.input)
-        except ValueError as error:
-            raise SessionError(ErrorType.INVALID_REQUEST, f"input is {error}") from None
-        if size > limits.INPUT_BYTES:
-            raise SessionError(ErrorType.INPUT_TOO_LARGE, f"input weighs {size} bytes, over {limits.INPUT_BYTES}")
+        check_input(request.input)
         policy = request.context or ContextPolicy()
         return cls(
             task_id=request.task_id,

@@ -7,11 +7,12 @@ from pydantic import BaseModel, Field
 
 from workflows import limits
 from workflows.contract import Answer, ContextVersions, Question, RespondRequest, TaskRecord
-from workflows.encoding import canonical, json_bytes, preview
+from workflows.encoding import canonical, preview
 from workflows.errors import ErrorType, SessionError
 from workflows.fields import TaskStatus, Timestamp
 from workflows.ledger import final_record
 from workflows.pending import PendingTask
+from workflows.validation import check_input
 
 
 class RunningTask(BaseModel):
@@ -47,15 +48,10 @@ class RunningTask(BaseModel):
             raise SessionError(ErrorType.NOT_WAITING, f"{self.task.task_id} waits for an answer to {question.id!r} now")
         if question.expires_at is not None and question.expires_at <= now:
             raise SessionError(ErrorType.NOT_WAITING, f"{question.id!r} had to be answered by {question.expires_at}")
-        try:
-            size = json_bytes(request.value)
-        except ValueError as error:
-            raise SessionError(ErrorType.INVALID_REQUEST, f"value is {error}") from None
         if question.choices and request.value not in question.choices:
             choices = preview(canonical(question.choices), limits.PREVIEW_BYTES)
             raise SessionError(ErrorType.INVALID_REQUEST, f"value must be one of {choices}")
-        if size > limits.INPUT_BYTES:
-            raise SessionError(ErrorType.INPUT_TOO_LARGE, f"value weighs {size} bytes, over {limits.INPUT_BYTES}")
+        check_input(request.value, "value")
         self.waiting_for = None
         self.answers.append(Answer(question_id=question.id, value=request.value))
 

@@ -52,11 +52,20 @@ def known_fields_of(model: type[Request]) -> BeforeValidator:
     return BeforeValidator(lambda value: {k: value[k] for k in known & {*value}} if isinstance(value, dict) else value)
 
 
+def check_input(value: Any, name: str = "input") -> None:
+    """Raise what the contract forbids of what goes into a task: SessionError (InvalidRequest, InputTooLarge)."""
+    _check(value, name, limits.INPUT_BYTES, ErrorType.INVALID_REQUEST, ErrorType.INPUT_TOO_LARGE)
+
+
 def check_output(output: TaskOutput) -> None:
     """Raise what the contract forbids of a result: SessionError (InvalidOutput, OutputTooLarge)."""
+    _check(output.output, "output", limits.OUTPUT_BYTES, ErrorType.INVALID_OUTPUT, ErrorType.OUTPUT_TOO_LARGE)
+
+
+def _check(value: Any, name: str, limit: int, invalid: ErrorType, too_large: ErrorType) -> None:
     try:
-        size = json_bytes(output.output)
+        size = json_bytes(value)
     except ValueError as error:
-        raise SessionError(ErrorType.INVALID_OUTPUT, f"output is {error}") from None
-    if size > limits.OUTPUT_BYTES:
-        raise SessionError(ErrorType.OUTPUT_TOO_LARGE, f"output weighs {size} bytes, over {limits.OUTPUT_BYTES}")
+        raise SessionError(invalid, f"{name} is {error}") from None
+    if size > limit:
+        raise SessionError(too_large, f"{name} weighs {size} bytes, over {limit}")
