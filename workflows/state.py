@@ -93,28 +93,27 @@ class SessionState(BaseModel):
 
     def cancel(self, request: CancelRequest, now: datetime) -> None:
         """End a waiting task, or note that the running one is to end. Raises SessionError (UnknownTask)."""
-        waiting = self.pending.get(request.task_id)
         reason = request.reason or "cancelled on request"
-        if waiting:
+        if waiting := self.pending.get(request.task_id):
             self._end_waiting(waiting, "cancelled", SessionError(ErrorType.TASK_CANCELLED, reason), now)
-        elif self.running and self.running.task.task_id == request.task_id:
-            self.running.cancel(reason, now)
+        elif running := self._running(request.task_id):
+            running.cancel(reason, now)
         else:
             raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {request.task_id} waits or runs")
 
     def wait(self, notice: WaitingNotice) -> None:
         """Note what the running task asks a person, or that it asks no more. Raises SessionError (UnknownTask)."""
-        if self.running and self.running.task.task_id == notice.task_id:
-            self.running.waiting_for = notice.question
+        if running := self._running(notice.task_id):
+            running.waiting_for = notice.question
         elif notice.question:
             raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {notice.task_id} runs")
 
     def respond(self, request: RespondRequest, now: datetime) -> None:
         """Accept an answer for the running task. Raises SessionError: UnknownTask, and as RunningTask.answer does."""
-        record = self._known(request.task_id, now)
-        if self.running is None or self.running.task.task_id != request.task_id:
+        record, running = self._known(request.task_id, now), self._running(request.task_id)
+        if running is None:
             raise SessionError(ErrorType.NOT_WAITING, f"{request.task_id} is {record.status} and waits for no answer")
-        self.running.answer(request, now)
+        running.answer(request, now)
 
     def configure(self, request: ConfigureRequest, now: datetime) -> Config:
         """Change the settings that `request` names; tasks accepted before keep what they were accepted with."""
@@ -243,10 +242,9 @@ class SessionState(BaseModel):
 
     def record(self, task_id: str, now: datetime) -> TaskRecord | None:
         """What is known of a task, or null if it was never heard of."""
-        if self.running and self.running.task.task_id == task_id:
-            return self.running.record()
-        waiting = self.pending.get(task_id)
-        if waiting:
+        if running := self._running(task_id):
+            return running.record()
+        if waiting := self.pending.get(task_id):
             return waiting.record(self.pending.position(task_id, now))
         return self.ledger.record(task_id)
 
@@ -270,6 +268,9 @@ class SessionState(BaseModel):
         if not idle or self.config.idle_timeout is None:
             return None
         return (self.active_at or self.started_at) + timedelta(seconds=self.config.idle_timeout)
+
+    def _running(self, task_id: str) -> RunningTask | None:
+        return self.running if self.running and self.running.task.task_id == task_id else None
 
     def _known(self, task_id: str, now: datetime) -> TaskRecord:
         record = self.record(task_id, now)
