@@ -12,8 +12,8 @@ import typer
 from starter.cli import arguments as a
 from starter.cli import output, views
 from starter.cli.app import PROGRAM, TASKS, answer, connected, sent, verb
-from starter.cli.exits import CommandError, ExitCode, not_completed
-from workflows.contract import RejectedEntry, TaskRecord
+from starter.cli.exits import CommandError, ExitCode, not_completed, refusal
+from workflows.contract import TaskRecord
 from workflows.errors import ErrorType, SessionError
 from workflows.fields import OnBusy
 
@@ -139,12 +139,12 @@ async def _submitted(session: "Session", body: Any, task_id: str | None, options
         task_id = await session.submit(body, **options)
         with sent(f"task {task_id} is sent"):
             return await _known(session, task_id)
-    earlier = await answer(_conflict(session, task_id))
+    before = await answer(session.snapshot())
     await session.submit(body, task_id=task_id, **options)
     with sent(f"task {task_id} is sent"):
-        conflict = await _conflict(session, task_id)
-        if conflict and conflict != earlier:
-            raise SessionError(conflict.error.type, conflict.error.message)
+        refused = refusal("submit", task_id, before, await session.snapshot())
+        if refused and refused.type == ErrorType.TASK_ID_CONFLICT:
+            raise refused
         return await _known(session, task_id)
 
 
@@ -184,12 +184,6 @@ async def _known(session: "Session", task_id: str) -> TaskRecord:
     if record is None:
         raise SessionError(ErrorType.UNKNOWN_TASK, f"session {session.id!r} has no task {task_id!r}")
     return record
-
-
-async def _conflict(session: "Session", task_id: str) -> RejectedEntry | None:
-    """The newest refusal of a task because its id was taken."""
-    refused = reversed((await session.snapshot()).rejected)
-    return next((e for e in refused if e.task_id == task_id and e.error.type == ErrorType.TASK_ID_CONFLICT), None)
 
 
 def _report(record: TaskRecord, *, as_json: bool) -> None:
