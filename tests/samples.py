@@ -7,10 +7,12 @@ from typing import Any, TypeVar
 
 import pytest
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 import tests.hypothesis_profiles  # noqa: F401 (whoever draws from here runs under our profiles)
+from workflows import limits
 from workflows.contract import Config, TaskOutput, TaskRecord, TaskRequest
 from workflows.errors import SessionError
 from workflows.pending import PendingTask
@@ -27,6 +29,21 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.
 DONE = TaskOutput(output="done")
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+class UnderLimits(RuleBasedStateMachine):
+    """A machine that a subclass may run under other limits, by their names."""
+
+    limits: dict[str, int] = {}  # noqa: RUF012 (set once by a subclass)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.monkeypatch = pytest.MonkeyPatch()
+        for name, value in self.limits.items():
+            self.monkeypatch.setattr(limits, name, value)
+
+    def teardown(self) -> None:
+        self.monkeypatch.undo()
 
 
 def at(seconds: float) -> datetime:

@@ -3,12 +3,11 @@
 from copy import deepcopy
 from typing import Any
 
-import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from tests.context_model import PATCHES, VALUES, changed, patched, weight
-from tests.samples import NOW, carried, handed_over, known, refused, request, session
+from tests.samples import NOW, UnderLimits, carried, handed_over, known, refused, request, session
 from workflows import limits
 from workflows.context import SessionContext
 from workflows.contract import (
@@ -32,16 +31,11 @@ REQUEST_IDS = st.sampled_from([None, None, "r1", "r2"])
 Turns = list[tuple[str, int]]
 
 
-class ContextMachine(RuleBasedStateMachine):
+class ContextMachine(UnderLimits):
     """Tasks under every policy, however they end; changes from outside, rollbacks and hand-overs; in any order."""
-
-    limits: dict[str, int] = {}  # noqa: RUF012 (set once by a subclass)
 
     def __init__(self) -> None:
         super().__init__()
-        self.monkeypatch = pytest.MonkeyPatch()
-        for name, value in self.limits.items():
-            self.monkeypatch.setattr(limits, name, value)
         self.state = session()
         self.state.context = SessionContext.initial({"a": [None], "b": None})
         self.versions: list[tuple[dict[str, Any], Turns]] = [({"a": [None], "b": None}, [])]
@@ -55,9 +49,6 @@ class ContextMachine(RuleBasedStateMachine):
         self.ends: dict[str, tuple[str, str | None, int, int | None, Any]] = {}
         self.answered: dict[str, int] = {}
         self.asked = 0
-
-    def teardown(self) -> None:
-        self.monkeypatch.undo()
 
     @property
     def now(self) -> int:

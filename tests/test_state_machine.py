@@ -3,12 +3,10 @@
 from collections import Counter
 from typing import Any
 
-import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.samples import NOW, at, carried, error_of, handed_over, known, refused, request, session
-from workflows import limits
+from tests.samples import NOW, UnderLimits, at, carried, error_of, handed_over, known, refused, request, session
 from workflows.contract import CancelRequest, CloseRequest, ContextPatch, PatchRequest, TaskOutput
 from workflows.errors import SessionError
 
@@ -19,16 +17,11 @@ CLOSES: list[Any] = ["drain", "discard", "now"]
 PATCHES = st.builds(ContextPatch, append=st.dictionaries(st.sampled_from("ab"), st.lists(st.none(), max_size=1)))
 
 
-class SessionMachine(RuleBasedStateMachine):
+class SessionMachine(UnderLimits):
     """Messages, time, starts and ends of tasks, and hand-overs in any order."""
-
-    limits: dict[str, int] = {}  # noqa: RUF012 (set once by a subclass)
 
     def __init__(self) -> None:
         super().__init__()
-        self.monkeypatch = pytest.MonkeyPatch()
-        for name, value in self.limits.items():
-            self.monkeypatch.setattr(limits, name, value)
         self.seconds = 0
         self.asked: dict[str, dict[str, Any]] = {}
         self.waiting: list[str] = []
@@ -42,9 +35,6 @@ class SessionMachine(RuleBasedStateMachine):
     @initialize(on_failure=st.sampled_from(["pause", "continue"]))
     def open(self, on_failure: str) -> None:
         self.state = session(on_failure=on_failure, max_pending=4)
-
-    def teardown(self) -> None:
-        self.monkeypatch.undo()
 
     def due(self, task_id: str) -> bool:
         return (self.asked[task_id]["not_before"] or 0) <= self.seconds
