@@ -10,7 +10,7 @@ from starter.connection import connect
 from starter.dev_server import DevServer
 from tests.harness import Harness
 from tests.pages import WebUi
-from tests.servers import DEV, KINDS, TEST_SERVER, Server, server_of
+from tests.servers import DEV, KINDS, TEST_SERVER, Server, running, server_of
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,10 +36,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
     """The chosen server, in memory, for all tests that do not kill or tune one of their own."""
-    server = server_of(request.config.getoption("--server"))
-    await server.start()
-    yield server
-    server.stop()
+    async with running(server_of(request.config.getoption("--server"))) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel
 from temporalio.api.enums.v1 import EventType
@@ -20,8 +20,11 @@ from activities.language_model import LanguageModel
 from activities.offline_model import OfflineModel
 from starter.calls import NoWorkerError
 from starter.client import Session, SessionClient
+from starter.connection import connect
 from starter.registration import register_search_attributes
+from tests.conformance import caller
 from tests.kinds import TEST_KINDS
+from tests.servers import Server, running
 from worker import KINDS, build_worker
 from workflows.contract import Config, Snapshot, TaskRecord
 from workflows.kinds.unknown import UnknownKindWorkflow
@@ -63,6 +66,16 @@ class Harness:
         self.queue = queue or f"test-{uuid.uuid4().hex[:12]}"
         self.client = SessionClient(temporal, self.queue)
         self._opened: list[str] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, server: Server) -> AsyncIterator[Self]:
+        """A harness with its worker on a server that is the test's own; afterwards all that ran there is replayed."""
+        async with running(server):
+            harness = cls(await connect(server.address))
+            async with harness.worker():
+                yield harness
+            await harness.replay_all()
 
     async def open(self, config: Config | None = None, context: dict[str, Any] | None = None) -> Session:
         """A new session under an id of its own."""
@@ -107,18 +120,14 @@ class Harness:
 
 
 def timeless(*models: BaseModel | None) -> Any:
-    """What the models say, without the times.
+    """What the models say, without the times, which a replay may tell a few milliseconds apart."""
+    return [caller.timeless(model.model_dump(mode="json")) if model else None for model in models]
 
-    When a session is replayed, the SDK may join workflow tasks that led to no command, and what happened in them is
-    told a few milliseconds later then.
-    """
 
-    def told(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: told(item) for key, item in value.items() if key != "at" and not key.endswith("_at")}
-        return [told(item) for item in value] if isinstance(value, list) else value
-
-    return [told(model.model_dump(mode="json")) if model else None for model in models]
+async def hand_overs(session: Session) -> int:
+    """How often the session has continued as new."""
+    query = f"WorkflowId = '{session.id}' AND ExecutionStatus = 'ContinuedAsNew'"
+    return (await session.temporal.count_workflows(query)).count
 
 
 async def ask(session: Session, question: Any, **options: Any) -> Any:

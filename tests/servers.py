@@ -4,7 +4,10 @@ import asyncio
 import shutil
 import subprocess
 import sysconfig
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from starter.connection import connect
 from starter.dev_server import LOOPBACK, START_SECONDS, DevServer, free_port
@@ -52,9 +55,28 @@ class JavaTestServer:
 Server = DevServer | JavaTestServer
 
 
+_Server = TypeVar("_Server", bound=Server)
+EARLY = "limit.historyCount.suggestContinueAsNew"
+"""The server's setting of how many events a run may have before it suggests to continue as new."""
+
+
+def own_server(settings: Mapping[str, object] | None = None, database: Path | None = None, **options: Any) -> DevServer:
+    """A dev server of a test's own on free ports, not started; in memory unless it has a file to come back to."""
+    return DevServer(database=database, port=0, ui_port=0, http_port=0, settings=dict(settings or {}), **options)
+
+
+@asynccontextmanager
+async def running(server: _Server) -> AsyncIterator[_Server]:
+    """The server, started; stopped whatever happens."""
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.stop()
+
+
 def server_of(kind: str) -> Server:
     """A server of that kind, not started."""
     if kind == TEST_SERVER:
         return JavaTestServer()
-    settings = SKIPPING_SETTINGS if kind == SKIPPING else {}
-    return DevServer(database=None, port=0, ui_port=0, http_port=0, settings=settings)
+    return own_server(SKIPPING_SETTINGS if kind == SKIPPING else {})

@@ -1,9 +1,6 @@
 """A worker that dies at every step of handing a running task over to the next run of its session."""
 
 import asyncio
-import contextlib
-import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,33 +10,14 @@ from temporalio.client import WorkflowExecutionStatus
 
 from starter.client import Session
 from starter.connection import connect
-from starter.dev_server import DevServer
 from tests.harness import WAIT, Harness, ask, snapshot_when
+from tests.servers import EARLY, own_server, running
+from tests.test_crashes import WorkerProcess, stopping
 from tests.test_hand_over import EVENTS_A_RUN
 from workflows.contract import task_workflow_id
 
-ROOT = Path(__file__).resolve().parents[1]
 RESTARTED = 2 * WAIT
 """A killed worker is noticed ten seconds after it took a workflow task, twenty after it began to watch."""
-
-
-class WorkerProcess:
-    """A worker with the kinds of the tests, as a process that can be killed."""
-
-    def __init__(self, address: str, queue: str) -> None:
-        self._arguments = ("-m", "tests.worker_of_all_kinds", address, queue)
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, *self._arguments, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL
-        )
-
-    async def kill(self) -> None:
-        if self._process:
-            self._process.send_signal(signal.SIGKILL)
-            await self._process.wait()
-            self._process = None
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -113,17 +91,17 @@ STEPS = (before, handed_over, watch_scheduled, watch_started, answer_sent, child
 async def dies_at(address: str, step: Callable[[Session], Awaitable[None]]) -> tuple[str, object]:
     """How a waiting task ends whose worker is killed at that step, and at the same step of a later run again."""
     harness = Harness(await connect(address))
-    worker = WorkerProcess(address, harness.queue)
-    try:
-        await worker.start()
+    worker = WorkerProcess(address, harness.queue, program=("-m", "tests.worker_of_all_kinds"))
+    with stopping(worker):
+        worker.start()
         session = await harness.open()
         await session.submit("deploy", kind="Approve", task_id="asks")
         await snapshot_when(session, lambda s: s.status == "waiting")
         await step(session)
-        await worker.kill()
+        worker.kill()
         if step is before:
             await asyncio.gather(*(session.cancel("nobody") for _ in range(EVENTS_A_RUN)))
-        await worker.start()
+        worker.start()
         if step not in (answer_sent, child_ended):
             await session.respond("asks", "no")
         record = await session.result("asks", RESTARTED)
@@ -133,20 +111,12 @@ async def dies_at(address: str, step: Callable[[Session], Awaitable[None]]) -> t
         assert 1 == (await harness.temporal.count_workflows(query)).count
         await harness.replay_all()
         return record.status, record.output
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            await worker.kill()
 
 
 @pytest.mark.timeout(300)
 async def test_a_waiting_task_survives_its_worker_at_every_step_of_a_hand_over(tmp_path: Path) -> None:
-    settings: dict[str, object] = {"limit.historyCount.suggestContinueAsNew": EVENTS_A_RUN}
-    server = DevServer(tmp_path / "temporal.db", port=0, ui_port=0, http_port=0, settings=settings)
-    await server.start()
-    try:
+    async with running(own_server({EARLY: EVENTS_A_RUN}, tmp_path / "temporal.db")) as server:
         ends = await asyncio.gather(*(dies_at(server.address, step) for step in STEPS))
         assert {step.__name__: ("completed", "left alone") for step in STEPS} == {
             step.__name__: end for step, end in zip(STEPS, ends, strict=True)
         }
-    finally:
-        server.stop()

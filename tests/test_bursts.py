@@ -7,9 +7,8 @@ import pytest
 from temporalio.client import Client
 
 from starter.client import Session
-from starter.connection import connect
-from starter.dev_server import DevServer
-from tests.harness import WAIT, Harness, ask, snapshot_when
+from tests.harness import WAIT, Harness, ask, hand_overs, snapshot_when
+from tests.servers import EARLY, own_server
 from workflows.contract import TaskOutput, task_workflow_id
 
 EVENTS_A_RUN = 400
@@ -19,16 +18,8 @@ EVENTS_A_RUN = 400
 @pytest.fixture(scope="module")
 async def small_runs() -> AsyncIterator[Harness]:
     """A server that suggests continue-as-new early, and a worker on it."""
-    settings: dict[str, object] = {"limit.historyCount.suggestContinueAsNew": EVENTS_A_RUN}
-    server = DevServer(database=None, port=0, ui_port=0, http_port=0, settings=settings)
-    await server.start()
-    try:
-        harness = Harness(await connect(server.address))
-        async with harness.worker():
-            yield harness
-        await harness.replay_all()
-    finally:
-        server.stop()
+    async with Harness.on(own_server({EARLY: EVENTS_A_RUN})) as harness:
+        yield harness
 
 
 async def _burst(session: Session, count: int) -> list[str]:
@@ -113,8 +104,6 @@ async def test_300_tasks_of_six_senders_over_many_hand_overs_run_once_each_in_or
     order = sorted(seen, key=lambda task_id: seen[task_id])
     await _check(small_runs, session, order)
     assert senders == [[task_id for task_id in order if task_id in tasks] for tasks in senders]
-    query = f"WorkflowId = '{session.id}' AND ExecutionStatus = 'ContinuedAsNew'"
-    hand_overs = await small_runs.temporal.count_workflows(query)
-    assert hand_overs.count >= 5
+    assert await hand_overs(session) >= 5
     assert (await session.context()).values == {"kept": "through every run"}
     assert "yellow" in await ask(session, "What colour is a banana?")

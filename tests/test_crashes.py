@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,16 +23,23 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class WorkerProcess:
-    """`python worker.py` as its users run it."""
+    """`python worker.py` as its users run it, or another program in its place."""
 
-    def __init__(self, address: str, queue: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        queue: str,
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("worker.py",),
+    ) -> None:
+        self._program = program
         ours = {"TEMPORAL_ADDRESS": address, "SESSIONS_TASK_QUEUE": queue}
         self._environment = {**os.environ, **ours, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "worker.py"], cwd=ROOT, env=self._environment, stderr=subprocess.DEVNULL
+        self._process = subprocess.Popen(  # noqa: S603 (our own arguments)
+            [sys.executable, *self._program], cwd=ROOT, env=self._environment, stderr=subprocess.DEVNULL
         )
 
     def kill(self) -> None:

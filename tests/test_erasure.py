@@ -12,10 +12,9 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from starter.client import SessionClient
 from starter.connection import connect
-from starter.dev_server import DevServer
 from starter.erasure import Erased, Erasure, NotErasedError
 from tests.harness import WAIT, Harness, ask, snapshot_when
-from tests.servers import TEST_SERVER, server_of
+from tests.servers import EARLY, TEST_SERVER, own_server, running, server_of
 from workflows.contract import Config, TaskInput, TaskOutput, task_workflow_id
 from workflows.errors import SessionError
 
@@ -48,16 +47,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 async def short_runs() -> AsyncIterator[Harness]:
     """A server that suggests continue-as-new early, and a worker on it."""
-    settings: dict[str, object] = {"limit.historyCount.suggestContinueAsNew": EVENTS_A_RUN}
-    server = DevServer(database=None, port=0, ui_port=0, http_port=0, settings=settings)
-    await server.start()
-    try:
-        harness = Harness(await connect(server.address))
-        async with harness.worker():
-            yield harness
-        await harness.replay_all()
-    finally:
-        server.stop()
+    async with Harness.on(own_server({EARLY: EVENTS_A_RUN})) as harness:
+        yield harness
 
 
 async def _listed(temporal: Client, session_id: str) -> dict[str, int]:
@@ -213,29 +204,21 @@ async def test_what_is_no_session_is_not_found_and_not_touched(harness: Harness)
 
 async def test_a_server_that_cannot_list_is_named_and_nothing_is_touched() -> None:
     """The time-skipping test server has no list."""
-    server = server_of(TEST_SERVER)
-    await server.start()
-    try:
+    async with running(server_of(TEST_SERVER)) as server:
         harness = Harness(await connect(server.address))
         async with harness.worker():
             session = await harness.open()
             with pytest.raises(NotErasedError, match="cannot list"):
                 await Erasure(harness.temporal, session.id).run()
             assert "yellow" in await ask(session, BANANA)
-    finally:
-        server.stop()
 
 
 async def test_an_erasure_that_does_not_get_on_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server deletes what has just been closed only when its queue has noted the close: this one, after minutes."""
     monkeypatch.setattr("starter.erasure.GIVE_UP_SECONDS", 0.5)
-    settings: dict[str, object] = {"history.transferProcessorUpdateAckInterval": '"600s"'}
-    server = DevServer(database=None, port=0, ui_port=0, http_port=0, settings=settings)
-    await server.start()
-    try:
+    settings = {"history.transferProcessorUpdateAckInterval": '"600s"'}
+    async with running(own_server(settings)) as server:
         temporal = await connect(server.address)
         session = await SessionClient(temporal).open("stays")
         with pytest.raises(NotErasedError, match=r"nothing leaves any more; still there: 1, among them stays"):
             await Erasure(temporal, session.id).run()
-    finally:
-        server.stop()

@@ -9,9 +9,9 @@ from temporalio.client import Client
 
 from starter.client import SessionClient
 from starter.connection import connect
-from starter.dev_server import DevServer
 from starter.finding import SessionFinder, SessionListing
 from tests.harness import WAIT, Harness
+from tests.servers import own_server, running
 from workflows.contract import Config
 from workflows.errors import SessionError
 from workflows.fields import ListedStatus
@@ -29,12 +29,8 @@ def owner() -> str:
 @pytest.fixture(scope="module")
 async def bare() -> AsyncIterator[Client]:
     """A server with nothing on it: no worker, no session, no search attribute of ours."""
-    server = DevServer(database=None, port=0, ui_port=0, http_port=0, search_attributes={STATUS.name: "Int"})
-    try:
-        await server.start()
+    async with running(own_server(search_attributes={STATUS.name: "Int"})) as server:
         yield await connect(server.address)
-    finally:
-        server.stop()
 
 
 async def listed(

@@ -10,9 +10,8 @@ from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
 from starter.client import Session
-from starter.connection import connect
-from starter.dev_server import DevServer
-from tests.harness import WAIT, Harness, ask, details_of, run_task, snapshot_when, timeless
+from tests.harness import WAIT, Harness, ask, details_of, hand_overs, run_task, snapshot_when, timeless
+from tests.servers import EARLY, own_server
 from workflows.contract import Config, ContextPatch
 
 BANANA = "What colour is a banana?"
@@ -23,22 +22,8 @@ EVENTS_A_RUN = 60
 @pytest.fixture(scope="module")
 async def tiny_runs() -> AsyncIterator[Harness]:
     """A server that suggests continue-as-new all the time, and a worker on it."""
-    settings: dict[str, object] = {"limit.historyCount.suggestContinueAsNew": EVENTS_A_RUN}
-    server = DevServer(database=None, port=0, ui_port=0, http_port=0, settings=settings)
-    await server.start()
-    try:
-        harness = Harness(await connect(server.address))
-        async with harness.worker():
-            yield harness
-        await harness.replay_all()
-    finally:
-        server.stop()
-
-
-async def runs(session: Session) -> int:
-    """How often the session has continued as new."""
-    query = f"WorkflowId = '{session.id}' AND ExecutionStatus = 'ContinuedAsNew'"
-    return (await session.temporal.count_workflows(query)).count
+    async with Harness.on(own_server({EARLY: EVENTS_A_RUN})) as harness:
+        yield harness
 
 
 async def hand_over(session: Session, times: int = 1) -> None:
@@ -174,7 +159,7 @@ async def test_updates_that_race_hand_overs_take_effect_once(tiny_runs: Harness)
         await firing
     view = await session.context()
     assert (40, {"numbers": list(range(40))}) == (view.version, view.values)
-    assert await runs(session) >= 3
+    assert await hand_overs(session) >= 3
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from starter.dev_server import LOOPBACK, DevServer
 from starter.registration import register_search_attributes
 from tests.harness import WAIT, strict_runner
 from tests.kinds import ApproveWorkflow
+from tests.servers import own_server, running
 from worker import KINDS, build_worker
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs/http.md").read_text()
@@ -46,9 +47,7 @@ def fits(shown: Any, real: Any) -> bool:
 @pytest.fixture
 async def server() -> AsyncIterator[DevServer]:
     """A server that holds nothing yet, as the page has it, with a worker on the queue that the page names."""
-    server = DevServer(database=None, port=0, ui_port=0, http_port=0)
-    try:
-        await server.start()
+    async with running(own_server()) as server:
         temporal = await connect(server.address)
         async with build_worker(
             temporal,
@@ -59,8 +58,6 @@ async def server() -> AsyncIterator[DevServer]:
             workflow_runner=strict_runner(),
         ):
             yield server
-    finally:
-        server.stop()
 
 
 @needs_curl

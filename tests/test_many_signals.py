@@ -12,9 +12,8 @@ import pytest
 from starter.calls import NoWorkerError
 from starter.client import Session
 from starter.connection import connect
-from starter.dev_server import DevServer
-from tests.harness import WAIT, Harness, snapshot_when
-from tests.test_hand_over import runs
+from tests.harness import WAIT, Harness, hand_overs, snapshot_when
+from tests.servers import EARLY, own_server, running
 from workflows import limits
 from workflows.contract import Config, TaskRecord
 from workflows.errors import SessionError
@@ -23,23 +22,20 @@ SENDERS = 25
 
 
 @asynccontextmanager
-async def waiting_session(settings: dict[str, object], folder: Path) -> AsyncIterator[tuple[Harness, Session]]:
+async def waiting_session(settings: dict[str, object], folder: Path) -> AsyncIterator[Session]:
     """A session whose task asks a person, on a server with these settings."""
-    server = DevServer(folder / "temporal.db", port=0, ui_port=0, http_port=0, settings=settings)
-    await server.start()
-    try:
-        harness = Harness(await connect(server.address))
-        async with harness.worker():
-            session = await harness.open()
-            await session.submit("deploy", kind="Approve", task_id="asks")
-            await snapshot_when(session, lambda s: s.status == "waiting")
-            yield harness, session
-        await harness.replay_all()
-    finally:
-        server.stop()
+    async with Harness.on(own_server(settings, folder / "temporal.db")) as harness:
+        session = await harness.open()
+        await session.submit("deploy", kind="Approve", task_id="asks")
+        await snapshot_when(session, lambda s: s.status == "waiting")
+        yield session
 
 
-async def storm(session: Session, count: int, told: Callable[[int], Awaitable[None]]) -> None:
+async def nobody(_number: int) -> None:
+    """Whom nothing is told."""
+
+
+async def storm(session: Session, count: int, told: Callable[[int], Awaitable[None]] = nobody) -> None:
     """Submit that many tasks from many senders at once; every one is acknowledged in the end."""
     numbers = iter(range(count))
 
@@ -51,7 +47,7 @@ async def storm(session: Session, count: int, told: Callable[[int], Awaitable[No
     await asyncio.gather(*(send() for _ in range(SENDERS)))
 
 
-async def survives(session: Session, count: int, told: Callable[[int], Awaitable[None]]) -> None:
+async def survives(session: Session, count: int, told: Callable[[int], Awaitable[None]] = nobody) -> None:
     """The storm, and what has to be true after it."""
     await storm(session, count, told)
     taken, excess = limits.PENDING_TASKS, count - limits.PENDING_TASKS
@@ -59,7 +55,7 @@ async def survives(session: Session, count: int, told: Callable[[int], Awaitable
     assert (taken + 1, excess) == (after.counters.submitted, after.counters.rejected)
     assert {("submit", "QueueFull")} == {(entry.message, entry.error.type) for entry in after.rejected}
     assert ("waiting", taken) == (after.status, len(after.pending))
-    assert await runs(session) >= count / limits.RUN_EVENTS
+    assert await hand_overs(session) >= count / limits.RUN_EVENTS
     await session.pause()
     await session.respond("asks", "yes")
     await snapshot_when(
@@ -73,25 +69,20 @@ async def survives(session: Session, count: int, told: Callable[[int], Awaitable
 
 
 async def test_1500_signals_where_a_run_takes_500_while_a_task_waits(tmp_path: Path) -> None:
-    async def told(_number: int) -> None:
-        pass
-
     settings: dict[str, object] = {
         "history.maximumSignalsPerExecution": 500,
-        "limit.historyCount.suggestContinueAsNew": 200,
+        EARLY: 200,
     }
-    async with waiting_session(settings, tmp_path) as (_, session):
-        await survives(session, 1_500, told)
+    async with waiting_session(settings, tmp_path) as session:
+        await survives(session, 1_500)
 
 
 async def test_a_run_full_of_signals_refuses_by_name_without_a_worker_and_goes_on_with_one(tmp_path: Path) -> None:
     settings: dict[str, object] = {
         "history.maximumSignalsPerExecution": 30,
-        "limit.historyCount.suggestContinueAsNew": 20,
+        EARLY: 20,
     }
-    server = DevServer(tmp_path / "temporal.db", port=0, ui_port=0, http_port=0, settings=settings)
-    await server.start()
-    try:
+    async with running(own_server(settings, tmp_path / "temporal.db")) as server:
         harness = Harness(await connect(server.address))
         session = await harness.open()
         sent = [await session.submit("hello", kind="Show") for _ in range(30)]
@@ -101,22 +92,14 @@ async def test_a_run_full_of_signals_refuses_by_name_without_a_worker_and_goes_o
         async with harness.worker():
             sent.append(await late)
             assert {"completed"} == {(await session.result(task_id, WAIT)).status for task_id in sent}
-    finally:
-        server.stop()
 
 
 async def test_2500_signals_that_came_without_a_worker_are_taken_in_shares(tmp_path: Path) -> None:
     """One workflow task brings them all, and the SDK gives it two seconds; a share takes a tenth of one."""
-    server = DevServer(tmp_path / "temporal.db", port=0, ui_port=0, http_port=0)
-    await server.start()
-    try:
+    async with running(own_server(database=tmp_path / "temporal.db")) as server:
         harness = Harness(await connect(server.address))
         session = await harness.open(Config(default_kind="Hang"))
-
-        async def told(_number: int) -> None:
-            pass
-
-        await storm(session, 2_500, told)
+        await storm(session, 2_500)
         async with harness.worker():
             assert "task-02499" == (await first_answer(session, "task-02499")).task_id
             await session.close("now")
@@ -127,8 +110,6 @@ async def test_2500_signals_that_came_without_a_worker_are_taken_in_shares(tmp_p
             e.HasField("timer_started_event_attributes") for e in history.events
         )
         assert (1_000, 1_000, 1_500) == (counters.submitted, counters.cancelled, counters.rejected)
-    finally:
-        server.stop()
 
 
 async def first_answer(session: Session, task_id: str) -> TaskRecord:
@@ -145,7 +126,7 @@ async def first_answer(session: Session, task_id: str) -> TaskRecord:
 async def test_20000_signals_under_the_real_limits_while_a_task_waits(tmp_path: Path) -> None:
     async def told(number: int) -> None:
         if number % 500 == 0:
-            sys.stderr.write(f"\r{number} signals, {await runs(session)} hand-overs")
+            sys.stderr.write(f"\r{number} signals, {await hand_overs(session)} hand-overs")
 
-    async with waiting_session({}, tmp_path) as (_, session):
+    async with waiting_session({}, tmp_path) as session:
         await survives(session, 20_000, told)

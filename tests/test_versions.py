@@ -21,6 +21,7 @@ from starter.dev_server import DevServer
 from tests.changed_sessions import PATCH, OneCommandMore, OneCommandMoreForGood, OneGuardedCommandMore
 from tests.deployments import NAME, make_current
 from tests.harness import WAIT, Harness, ask, replayer, snapshot_when
+from tests.servers import own_server, running
 from tests.test_crashes import WorkerProcess, stopping
 from workflows.session import SessionWorkflow
 
@@ -31,12 +32,8 @@ PINNED, AUTO_UPGRADE = VersioningBehavior.PINNED, VersioningBehavior.AUTO_UPGRAD
 @pytest.fixture
 async def server() -> AsyncIterator[DevServer]:
     """A server of the test's own: which version is current is a fact of the whole server."""
-    server = DevServer(database=None, port=0, ui_port=0, http_port=0)
-    await server.start()
-    try:
+    async with running(own_server()) as server:
         yield server
-    finally:
-        server.stop()
 
 
 class Deployments:

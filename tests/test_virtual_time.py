@@ -7,7 +7,6 @@ import pytest
 from temporalio.client import Client
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
-from starter.connection import connect
 from tests.harness import WAIT, Harness, ask, run_task
 from tests.servers import SKIPPING, server_of
 from workflows.contract import Config
@@ -32,15 +31,8 @@ class SkippingHarness(Harness):
 @pytest.fixture(scope="module")
 async def virtual() -> AsyncIterator[SkippingHarness]:
     """A worker on a server that skips time, session by session."""
-    server = server_of(SKIPPING)
-    await server.start()
-    try:
-        harness = SkippingHarness(await connect(server.address))
-        async with harness.worker():
-            yield harness
-        await harness.replay_all()
-    finally:
-        server.stop()
+    async with SkippingHarness.on(server_of(SKIPPING)) as harness:
+        yield harness
 
 
 async def test_thirty_idle_days_close_a_session_and_a_task_in_between_starts_them_anew(

@@ -12,9 +12,9 @@ from temporalio.client import Client
 from starter import registration
 from starter.client import Session
 from starter.connection import connect
-from starter.dev_server import DevServer
 from starter.registration import KEYWORD, register_search_attributes
 from tests.harness import WAIT, Harness, ask, run_task
+from tests.servers import own_server, running
 from workflows.contract import Config
 from workflows.visibility import OWNER, STATUS, owner_of, owner_value
 
@@ -43,14 +43,8 @@ async def written(session: Session) -> int:
 
 @asynccontextmanager
 async def serving(search_attributes: dict[str, str], **settings: object) -> AsyncIterator[Client]:
-    server = DevServer(
-        database=None, port=0, ui_port=0, http_port=0, settings=settings, search_attributes=search_attributes
-    )
-    try:
-        await server.start()
+    async with running(own_server(settings, search_attributes=search_attributes)) as server:
         yield await connect(server.address)
-    finally:
-        server.stop()
 
 
 async def test_status_and_owner_are_written_as_they_change(harness: Harness) -> None:

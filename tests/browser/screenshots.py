@@ -15,9 +15,9 @@ from rich.text import Text
 
 from starter.client import Session, SessionClient
 from starter.connection import DEFAULT_TASK_QUEUE, connect
-from starter.dev_server import DevServer
 from tests.browser.pages import WebUiPage, browsing, chromium, offered
 from tests.harness import WAIT, Harness, run_task, snapshot_when
+from tests.servers import own_server, running
 from workflows.contract import Config, task_workflow_id
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs/pictures"
@@ -33,9 +33,7 @@ COLUMNS = 100
 
 async def main() -> None:
     """Make them all."""
-    server = DevServer(database=None, port=0, ui_port=0, http_port=0)
-    await server.start()
-    try:
+    async with running(own_server()) as server:
         harness = Harness(await connect(server.address))
         harness.queue = DEFAULT_TASK_QUEUE
         harness.client = SessionClient(harness.temporal, harness.queue)
@@ -45,8 +43,6 @@ async def main() -> None:
             await _draw_terminal(ui, server.address, "show", session.id)
             await session.close("now")
             await session.finished(WAIT)
-    finally:
-        server.stop()
 
 
 async def _a_session(harness: Harness) -> Session:

@@ -198,7 +198,11 @@ def moment(text: str) -> datetime:
 
 
 def timeless(value: Any) -> Any:
-    """`value` without its times, which a replay may tell a few milliseconds apart."""
+    """`value` without its times.
+
+    When a session is replayed, the SDK may join workflow tasks that led to no command, and what happened in them is
+    told a few milliseconds later then.
+    """
     if isinstance(value, dict):
         return {key: timeless(item) for key, item in value.items() if key != "at" and not key.endswith("_at")}
     return [timeless(item) for item in value] if isinstance(value, list) else value

@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator, Sequence
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.runtime import Runtime, TelemetryConfig
 
-from starter.dev_server import DevServer
 from tests.harness import WAIT, Harness, begun
 from tests.histories import store
 from tests.histories.scenarios import SCENARIOS, SHORT_RUNS, Scenario
 from tests.histories.store import Recorded
 from tests.kinds import TEST_KINDS, ApproveWorkflow
+from tests.servers import own_server, running
 from workflows.messages import DATA_CONVERTER
 
 IDENTITY = "recorder"
@@ -44,8 +44,7 @@ async def record() -> dict[str, Sequence[Recorded]]:
 
 
 async def _on_a_server(scenarios: list[Scenario], **settings: object) -> dict[str, Sequence[Recorded]]:
-    server = DevServer(database=None, port=0, ui_port=0, http_port=0, settings=settings)
-    await server.start()
+    server = own_server(settings)
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(act: Scenario) -> Sequence[Recorded]:
@@ -56,12 +55,9 @@ async def _on_a_server(scenarios: list[Scenario], **settings: object) -> dict[st
                 await act(harness)
                 return [recorded async for recorded in _left_by(harness)]
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = {act.__name__: group.create_task(one(act)) for act in scenarios}
-        return {name: task.result() for name, task in tasks.items()}
-    finally:
-        server.stop()
+    async with running(server), asyncio.TaskGroup() as group:
+        tasks = {act.__name__: group.create_task(one(act)) for act in scenarios}
+    return {name: task.result() for name, task in tasks.items()}
 
 
 async def _left_by(harness: Harness) -> AsyncIterator[Recorded]:
