@@ -162,6 +162,34 @@ async def test_updates_that_race_hand_overs_take_effect_once(tiny_runs: Harness)
     assert await hand_overs(session) >= 3
 
 
+async def test_signals_that_meet_a_run_handing_over_at_its_very_start_are_kept() -> None:
+    """Bursts larger than a run may be, while others ask: each run is spent before its first workflow task is done."""
+    count, burst = 900, 30
+
+    async def all_are_kept(harness: Harness) -> None:
+        session = await harness.open()
+        await session.pause()
+        sent: list[str] = []
+
+        async def ask_on() -> None:
+            while len(sent) < count:
+                await session.snapshot()
+
+        asking = asyncio.gather(*(ask_on() for _ in range(3)))
+        for start in range(0, count, burst):
+            numbers = range(start, start + burst)
+            sent += await asyncio.gather(*(session.submit(n, task_id=f"task-{n}") for n in numbers))
+        await asking
+        kept = await snapshot_when(session, lambda s: s.counters.submitted == count)
+        assert {*sent} == {entry.task_id for entry in kept.pending}
+        await session.close("now")
+        await session.finished(WAIT)
+
+    async with Harness.on(own_server({EARLY: 20})) as harness:
+        for _ in range(4):
+            await all_are_kept(harness)
+
+
 @pytest.mark.parametrize(
     ("verb", "status"),
     [("close", "cancelled"), ("cancel", "cancelled"), ("pause", "running"), ("respond", "completed")],

@@ -42,9 +42,12 @@ class Visibility:
     async def ask(self) -> None:
         """Ask the worker once a run: to write an attribute that is not registered would wedge the session."""
         try:
-            self._usable = await workflow.execute_local_activity_method(
+            # No local activity: a replay tells its end before the signals that came meanwhile, and a run that hands
+            # over then leaves them behind.
+            self._usable = await workflow.execute_activity_method(
                 VisibilityActivities.search_attributes_usable,
                 start_to_close_timeout=timedelta(seconds=limits.CONTROL_TIMEOUT_SECONDS),
+                summary="may search attributes be written",
             )
         except ActivityError as error:  # it is retried without limit: only a cancel of the session ends it
             raise asyncio.CancelledError from error
