@@ -71,16 +71,18 @@ class OpenAIModel:
         except ImportError as error:
             raise RuntimeError(f"model {model!r} needs the `openai` package: pip install openai ({error})") from None
         key = os.environ.get("OPENAI_API_KEY", "").strip()
-        if not key and not os.environ.get("OPENAI_BASE_URL"):
+        base = os.environ.get("OPENAI_BASE_URL", "").strip()
+        if not key and not base:
             raise RuntimeError(f"model {model!r} needs OPENAI_API_KEY, or OPENAI_BASE_URL for an endpoint without keys")
         if not (key.isascii() and key.isprintable()):
             raise RuntimeError("OPENAI_API_KEY holds characters that cannot be sent in an HTTP header")
+        # Before there is a client: one that nobody closes tries to close itself, in whatever loop runs by then.
+        if base and not base.startswith(("http://", "https://")):
+            raise RuntimeError("OPENAI_BASE_URL must begin with http:// or https://")
         self._model = model
         self._key, self._key_marks = key, _key_marks(key)
         # Temporal owns retries: the client's own would hide attempts from its history and its policies.
         self._client = AsyncOpenAI(api_key=key or _NO_KEY, timeout=HTTP_TIMEOUT_SECONDS, max_retries=0)
-        if self._client.base_url.scheme not in {"http", "https"}:
-            raise RuntimeError("OPENAI_BASE_URL must begin with http:// or https://")
         self._endpoint = self._client.base_url.netloc.decode()
 
     @property

@@ -1,6 +1,7 @@
 """OpenAIModel against a real HTTP server: what it sends, what it makes of every fault, and that no key shows."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 import traceback
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import AsyncOpenAI
 from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DataConverter
 from temporalio.exceptions import ApplicationError
@@ -354,8 +356,10 @@ async def test_what_is_missing_or_unusable_is_said_before_any_task_runs(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    gc.collect()
     with pytest.raises(RuntimeError, match=told) as caught:
         OpenAIModel("gpt-test")
+    assert not [thing for thing in gc.get_objects() if type(thing) is AsyncOpenAI], "nobody would close it"
     assert "\n" not in str(caught.value)
     assert "quoted" not in str(caught.value)
 
