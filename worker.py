@@ -22,9 +22,9 @@ from activities.language_model import LanguageModel
 from activities.models import model_named
 from activities.visibility import VisibilityActivities
 from starter import dev_server, telemetry
+from starter.activations import CarefulRunner
 from starter.connection import NoServerError, connect, task_queue
 from starter.deployment import deployment
-from starter.early_queries import PatientRunner
 from starter.registration import register_search_attributes
 from starter.settings import Settings
 from workflows.kinds.answer import AnswerWorkflow
@@ -67,7 +67,7 @@ def build_worker(
             watch_child,
             *activities,
         ],
-        workflow_runner=PatientRunner(workflow_runner or SandboxedWorkflowRunner()),
+        workflow_runner=CarefulRunner(workflow_runner or SandboxedWorkflowRunner()),
         **{**Settings().worker_options(), **options},
     )
 

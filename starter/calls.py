@@ -44,9 +44,8 @@ TRANSIENT = {
 }
 """What a caller who waits sits out: a worker or a server that restarts cuts calls off in all these ways."""
 
-UNANSWERED = {"AcceptedUpdateCompletedWorkflow", "UnprocessedUpdate"}
-"""The failures of an update that nobody refused: its run was over before it answered, or handed over before it took
-the update."""
+UNANSWERED = {NOT_READY, "AcceptedUpdateCompletedWorkflow", "UnprocessedUpdate"}
+"""The failures of an update that nobody refused: its run was over before it took it, or before it answered."""
 
 
 class NoWorkerError(Exception):

@@ -18,6 +18,7 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.language_model import LanguageModel
 from activities.offline_model import OfflineModel
+from starter.activations import CarefulRunner
 from starter.calls import NoWorkerError
 from starter.client import Session, SessionClient
 from starter.connection import connect
@@ -49,7 +50,7 @@ def replayer(session: type = SessionWorkflow) -> Replayer:
     return Replayer(
         workflows=[session, *KINDS, *TEST_KINDS, UnknownKindWorkflow],
         data_converter=DATA_CONVERTER,
-        workflow_runner=strict_runner(),
+        workflow_runner=CarefulRunner(strict_runner()),
     )
 
 

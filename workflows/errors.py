@@ -9,13 +9,13 @@ Every name answers one question for the caller: what became of my message or my 
 
 A name travels as the `type` of an `ApplicationError`, as `error.type` of a task record or of a rejected entry,
 and at the start of a query's error message. None of them is worth a retry of the same message.
-A query may also fail as `NotReady`, when its worker has just started; it is to be asked again.
+A query or an update may also fail as `NotReady`, when a worker has just started or a run has just ended: ask again.
 """
 
 from enum import StrEnum
 
 NOT_READY = "NotReady"
-"""How a query fails that the worker cannot answer yet; the one error that is worth asking again at once."""
+"""How a query fails that its worker cannot answer yet, and an update whose run is over: both are worth asking again."""
 
 
 class ErrorType(StrEnum):

@@ -1,4 +1,4 @@
-"""A query that waited for a worker, with messages behind it, must not make the session act on them before its time."""
+"""A worker that reads a session's history anew must do what the one before it did, and what a later replay will do."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -44,4 +44,33 @@ async def test_a_query_does_not_run_ahead_of_the_messages_behind_it(temporal: Cl
     async with harness.worker(max_cached_workflows=0):
         later = await asyncio.gather(*(run_task(session, BANANA) for session in sessions))
     assert {"completed"} == {record.status for record in later}
+    await harness.replay_all()
+
+
+async def test_an_update_after_a_restart_does_not_go_before_the_end_of_a_task(temporal: Client) -> None:
+    """The core would put it into the activation of that end, before it: the task would conflict with a later patch."""
+    harness = Harness(temporal)
+    async with harness.worker():
+        session = await harness.open()
+        done = await run_task(session, {"set": {"tea": "of the task"}}, kind="Remember")
+    async with harness.worker():
+        assert 2 == await session.patch_context({"set": {"tea": "of a person"}})
+        record = await session.task(done.task_id)
+        assert record
+        assert ("completed", done.context_version) == (record.status, record.context_version)
+    assert "completed" == done.status
+    await harness.replay_all()
+
+
+async def test_a_session_at_rest_is_not_busy_after_a_restart(temporal: Client) -> None:
+    harness = Harness(temporal)
+    async with harness.worker():
+        session = await harness.open()
+        await ask(session, BANANA)
+    handle = temporal.get_workflow_handle(session.id)
+    for task_id, on_busy in (("polite", "reject"), ("rude", "interrupt")):
+        async with harness.worker():
+            request = {"task_id": task_id, "input": BANANA, "on_busy": on_busy}
+            await handle.execute_update("submit_task", request)
+            assert "completed" == (await session.result(task_id, WAIT)).status
     await harness.replay_all()
