@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev check format test test-all screenshots stress histories
+.PHONY: help install demo dev check format test test-all screenshots stress histories chaos
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,3 +49,6 @@ histories: install ## record the histories that the suite replays, as the set of
 
 screenshots: install ## the pictures of docs/web-ui.md, anew; needs Chromium
 	$(RUN) -m tests.browser.screenshots
+
+chaos: install ## kill workers and server under 50 sessions for two minutes; SEED=2 draws another run
+	@$(RUN) -m benchmarks.chaos --seed $(or $(SEED),1)

@@ -3,10 +3,13 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Coroutine
 from typing import Any, NoReturn
+
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 _STARTED = time.monotonic()
 
@@ -26,6 +29,11 @@ def progress(text: str) -> None:
 
 def run(main: Coroutine[Any, Any, int]) -> NoReturn:
     """Run a command to its end and leave with its exit code."""
+    # Calls that fail are counted or told where they matter; the SDK would log each of its own retries.
+    quiet = TelemetryConfig(logging=LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR")))
+    Runtime.set_default(Runtime(telemetry=quiet))
+    # A SIGTERM ends it as Ctrl-C does, so that servers and workers are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         code = asyncio.run(main)
     except KeyboardInterrupt:
