@@ -1,0 +1,107 @@
+"""Speed against the limit: our session and the barest possible one, in alternation on one embedded server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.command import options, progress, run
+from benchmarks.contest import Burst, Contestant, Loop, burst, closed_loop, contestants
+from benchmarks.figures import Figure, medians, percentile, show
+from starter.connection import connect
+from starter.dev_server import DevServer
+
+
+@dataclass(frozen=True)
+class Size:
+    """Rounds; tasks of the one session in closed loop; sessions of a burst and the tasks of each."""
+
+    rounds: int = 5
+    loop: int = 40
+    sessions: int = 30
+    tasks: int = 10
+
+
+WHOLE, QUICK = Size(), Size(rounds=2, loop=15, sessions=10, tasks=5)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one contestant did in one round."""
+
+    loop: Loop
+    burst: Burst
+
+
+async def measured(size: Size, *, tuned: bool) -> dict[str, list[Round]]:
+    """All rounds of both on a server with a database file of its own."""
+    with TemporaryDirectory(prefix="sessions-turns-") as folder:
+        server = DevServer(Path(folder) / "temporal.db", port=0, ui_port=0, http_port=0, tuned=tuned)
+        pair = contestants(server)
+        try:
+            await server.start()
+            for contestant in pair:
+                await contestant.worker.start()
+            return await _rounds(size, server, pair)
+        finally:
+            for contestant in pair:
+                await contestant.worker.stop()
+            server.stop()
+
+
+async def _rounds(size: Size, server: DevServer, pair: Sequence[Contestant]) -> dict[str, list[Round]]:
+    temporal = await connect(server.address)
+    progress("warms up")
+    for contestant in pair:
+        await closed_loop(temporal, contestant, 5)
+    rounds: dict[str, list[Round]] = {contestant.name: [] for contestant in pair}
+    for number in range(size.rounds):
+        # Who goes first changes with every round.
+        for contestant in pair if number % 2 else reversed(pair):
+            progress(f"round {number + 1} of {size.rounds}: {contestant.name}")
+            loop = await closed_loop(temporal, contestant, size.loop)
+            rounds[contestant.name].append(
+                Round(loop, await burst(temporal, contestant, server, size.sessions, size.tasks))
+            )
+    return rounds
+
+
+def figures(rounds: dict[str, list[Round]], prefix: str = "") -> list[Figure]:
+    """The medians of all rounds, by the names that are looked for."""
+    sides = {side: [_numbers(one) for one in of_side] for side, of_side in rounds.items()}
+    return [
+        medians(prefix + name, (one[name] for one in sides["ours"]), (one[name] for one in sides["bare"]))
+        for name in sides["ours"][0]
+    ]
+
+
+def _numbers(one: Round) -> dict[str, float]:
+    return {
+        "p50_ms": 1_000 * percentile(one.loop.seconds, 0.5),
+        "p95_ms": 1_000 * percentile(one.loop.seconds, 0.95),
+        "throughput_per_s": one.burst.throughput,
+        "session_events_per_task": one.loop.session_events,
+        "session_bytes_per_task": one.loop.session_bytes,
+        "child_events_per_task": one.loop.child_events,
+        "child_bytes_per_task": one.loop.child_bytes,
+        "worker_cpu_ms_per_task": 1_000 * one.burst.worker_cpu,
+        "server_cpu_ms_per_task": 1_000 * one.burst.server_cpu,
+    }
+
+
+async def main(size: Size, *, stock: bool, as_json: bool) -> int:
+    """Measure and report."""
+    found = figures(await measured(size, tuned=True))
+    if stock:
+        progress("the same on a server with Temporal's own settings, which is slow")
+        found += figures(await measured(QUICK, tuned=False), "stock_")
+    title = f"{size.rounds} rounds: one session x {size.loop} tasks, then {size.sessions} sessions x {size.tasks}"
+    show(title, found, as_json=as_json)
+    return 0
+
+
+if __name__ == "__main__":
+    parser = options("benchmarks.turns", __doc__)
+    parser.add_argument("--stock", action="store_true", help="also on a server with Temporal's own settings")
+    given = parser.parse_args()
+    run(main(QUICK if given.quick else WHOLE, stock=given.stock, as_json=given.json))
