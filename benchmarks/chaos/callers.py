@@ -77,6 +77,7 @@ class Caller:
         """Answer what is asked, until all tasks that may ask have ended: they may be interrupted before they do."""
         unanswered = set(asking)
         while unanswered:
+            _end_if_cancelled()
             await asyncio.sleep(self._chance.uniform(0.5, 1.5) * LOOK_SECONDS)
             with contextlib.suppress(*_FAILURES):
                 snapshot = await self._session.snapshot()
@@ -94,13 +95,18 @@ class Caller:
                 async with asyncio.timeout(patience):
                     await call()
             except _FAILURES:
-                if (task := asyncio.current_task()) and task.cancelling():
-                    raise asyncio.CancelledError from None  # which the SDK turns into an error of its own
+                _end_if_cancelled()
                 self._log.note(CUT_OFF, self._session.id, plan.task_id, plan.act)
                 await asyncio.sleep(self._chance.uniform(0, 0.5))
             else:
                 self._log.note(taken, self._session.id, plan.task_id, plan.act)
                 return
+
+
+def _end_if_cancelled() -> None:
+    """The SDK turns the cancellation of a call into an error of its own, which looks like any other failure."""
+    if (task := asyncio.current_task()) and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def opened(client: SessionClient, session_id: str) -> Session:
