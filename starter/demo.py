@@ -17,6 +17,7 @@ from rich.text import Text
 
 from starter.client import Session, SessionClient
 from starter.dev_server import DevServer
+from starter.watching import task_progress
 from workflows.contract import TaskRecord, task_workflow_id
 
 _Result = TypeVar("_Result")
@@ -108,7 +109,7 @@ async def _killed(session: Session, worker: WorkerProcess) -> Row:
     started = time.monotonic()
     task_id = await session.submit(COUNTDOWN_SECONDS, kind="Countdown")
     async with asyncio.timeout(TASK_SECONDS):
-        while not await _is_counting(session, task_id):  # noqa: ASYNC110 (the server has no event for it)
+        while not await task_progress(session, task_id):  # noqa: ASYNC110 (the server has no event for it)
             await asyncio.sleep(0.1)
     await worker.kill()
     await worker.start()
@@ -118,15 +119,6 @@ async def _killed(session: Session, worker: WorkerProcess) -> Row:
     right = record.output == 0 and attempts > 1 and counted == 1
     seconds = time.monotonic() - started
     return Row(f"count down from {COUNTDOWN_SECONDS} (worker killed)", record, attempts, seconds, right)
-
-
-async def _is_counting(session: Session, task_id: str) -> bool:
-    """Whether the task's activity has shown progress."""
-    record = await session.task(task_id)
-    if record is None or record.status != "running":
-        return False
-    child = await session.temporal.get_workflow_handle(task_workflow_id(session.id, task_id)).describe()
-    return any(activity.heartbeat_details.payloads for activity in child.raw_description.pending_activities)
 
 
 async def _attempts(session: Session, record: TaskRecord) -> int:

@@ -23,6 +23,7 @@ from starter.calls import NoWorkerError
 from starter.client import Session, SessionClient
 from starter.connection import connect
 from starter.registration import register_search_attributes
+from starter.watching import task_progress
 from tests.conformance import caller
 from tests.kinds import TEST_KINDS
 from tests.servers import Server, running
@@ -30,6 +31,7 @@ from worker import KINDS, build_worker
 from workflows.contract import Config, Snapshot, TaskRecord
 from workflows.kinds.unknown import UnknownKindWorkflow
 from workflows.messages import DATA_CONVERTER
+from workflows.progress import Progress
 from workflows.session import SessionWorkflow
 
 WAIT = 60.0
@@ -157,3 +159,11 @@ async def details_of(temporal: Client, workflow_id: str) -> str:
         "__temporal_workflow_metadata", result_type=WorkflowMetadata
     )
     return metadata.current_details
+
+
+async def progress_of(session: Session, task_id: str) -> Progress:
+    """The first progress that a task reports."""
+    async with asyncio.timeout(WAIT):
+        while (progress := await task_progress(session, task_id)) is None:  # noqa: ASYNC110 (the server has no event)
+            await asyncio.sleep(0.1)
+    return progress

@@ -15,7 +15,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from starter.client import Session, SessionClient
 from starter.connection import connect
 from starter.dev_server import DevServer
-from tests.harness import WAIT, Harness, snapshot_when
+from tests.harness import WAIT, Harness, progress_of
 from tests.servers import Server
 from workflows.contract import Config, task_workflow_id
 
@@ -59,18 +59,6 @@ def stopping(*things: WorkerProcess | DevServer) -> Iterator[None]:
             thing.kill()
 
 
-async def _is_counting(session: Session, task_id: str) -> None:
-    """Wait until the countdown has begun: its activity has beaten at least once."""
-    child = session.temporal.get_workflow_handle(task_workflow_id(session.id, task_id))
-    await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
-    async with asyncio.timeout(WAIT):
-        while True:
-            pending = (await child.describe()).raw_description.pending_activities
-            if pending and pending[0].heartbeat_details.payloads:
-                return
-            await asyncio.sleep(0.1)
-
-
 async def _completed_once(temporal: Client, session: Session, tasks: list[str]) -> None:
     """Each task completed, in order, each in exactly one child run."""
     records = [await session.result(task_id, WAIT) for task_id in tasks]
@@ -91,7 +79,7 @@ async def test_a_task_whose_worker_is_killed_completes_after_a_restart(temporal:
         session = await harness.open(Config(default_kind="Countdown"))
         await session.submit(4, task_id="killed")
         await session.submit("What colour is a banana?", task_id="later", kind="Answer")
-        await _is_counting(session, "killed")
+        await progress_of(session, "killed")
         worker.kill()
         worker.start()
         await _completed_once(temporal, session, ["killed", "later"])
@@ -108,7 +96,7 @@ async def test_every_acknowledged_task_survives_the_death_of_server_and_worker(t
         temporal = await connect(server.address)
         session = await SessionClient(temporal, "sessions").open("survivor")
         tasks = [await session.submit(3, kind="Countdown", task_id="killed")]
-        await _is_counting(session, "killed")
+        await progress_of(session, "killed")
         tasks += [await session.submit(f"My dish is number {n}", task_id=f"after-{n}") for n in range(20)]
         server.kill()
         worker.kill()
