@@ -41,7 +41,7 @@ test-all: install ## the suite on all three servers
 	$(RUN) -m pytest --server skipping $(ARGS)
 	$(RUN) -m pytest --server test-server $(ARGS)
 
-stress: install ## 20,000 signals to one session while its task waits: minutes
+stress: install ## 20,000 signals to one session while its task waits, and a year of another: many minutes
 	$(RUN) -m pytest -m stress -s --timeout 900 $(ARGS)
 
 histories: install ## record the histories that the suite replays, as the set of the present version

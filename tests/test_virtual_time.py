@@ -20,11 +20,11 @@ class SkippingHarness(Harness):
     def __init__(self, temporal: Client) -> None:
         self.skipper = TimeSkipper(temporal, config=TimeSkippingConfig())
         super().__init__(self.skipper.client)
-        self._plain = temporal
+        self.plain = temporal
 
     async def pass_days(self, session_id: str, days: float) -> bool:
         """Let that time pass for one session; False if it ended on the way."""
-        handle = self._plain.get_workflow_handle(session_id)
+        handle = self.plain.get_workflow_handle(session_id)
         return await self.skipper.fast_forward(handle, timedelta(days=days))
 
 
