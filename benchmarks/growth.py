@@ -1,36 +1,35 @@
-"""What a task adds to its session's history, early and late in the session's life.
+"""What a task costs its session, early and late in the session's life: events, bytes, time and processor time.
 
 One session whose windows are full before its first task: it is a fork of one that filled them. Tasks run one after
-another; at each mark some are measured by themselves, by the length and size of the session's history before and after.
+another; at each mark some are measured by themselves: by the length and size of the session's history before and after,
+by the clock, and by what worker and server used. Events and bytes may not grow, else the exit code is 1; no timing
+decides anything.
 """
 
 import asyncio
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from temporalio.client import WorkflowExecutionDescription
 
-from activities.language_model import ModelReply, ModelRequest
 from benchmarks.command import options, progress, run
+from benchmarks.completions import Completions
 from benchmarks.figures import Figure, show
+from benchmarks.growth_worker import TEXT
+from benchmarks.processes import WorkerProcess, cpu_seconds, database_server, serving
 from starter.client import Session, SessionClient
 from starter.connection import connect
-from starter.dev_server import DevServer
-from worker import build_worker
 from workflows import limits
-from workflows.contract import SESSION_TYPE, Config, ContextPatch
+from workflows.contract import SESSION_TYPE, Config
 
-MARKS, QUICK_MARKS = (50, 500, 2_000), (30, 100, 200)
+MARKS, QUICK_MARKS = (50, 500, 2_000, 5_000), (30, 100, 200)
 """Tasks of one session at which it is measured."""
 
-MEASURED = 11
-"""Tasks at each mark; the median leaves out one whose workflow tasks happened to fall together."""
-
-TEXT = 100
-"""Characters of a question and of an answer."""
+MEASURED, QUICK_MEASURED = 61, 21
+"""Tasks at each mark. Of events, bytes and time the median is taken, which leaves out one whose workflow tasks happened
+to fall together; processor time is counted in steps of 10 ms and needs some dozens to be worth a mean."""
 
 BURST = 250
 """Tasks that wait at once between the marks; more of them would only take room in the pending list."""
@@ -38,35 +37,30 @@ BURST = 250
 TOLERANCE = 1.10
 """The largest figure of all marks by the smallest. What a task adds may not grow with the session's age."""
 
+BOUND = ("session_events", "session_bytes")
+"""The figures that TOLERANCE binds. Timings depend on what else the machine does."""
+
 QUEUE = "growth"
-
-
-class FixedModel:
-    """Answers every question with a text of one size, and remembers one."""
-
-    name = "fixed"
-
-    async def reply(self, request: ModelRequest) -> ModelReply:
-        """Answer; the value it leaves replaces that of the task before."""
-        text = request.question.ljust(TEXT, "a")
-        return ModelReply(text=text, patch=ContextPatch(set={"last": text}), usage={"tokens": 1})
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one task of a session added to its history, in the median of some around `task`."""
+    """What one task of some around `task` cost: medians, but for processor time, which is a mean by process."""
 
     task: int
     events: float
     bytes: float
+    seconds: float
+    cpu_seconds: Mapping[str, float]
 
 
 class Life:
-    """The tasks of one session, by number."""
+    """The tasks of one session, by number. `processes`: whose processor time is counted, by name."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, processes: Mapping[str, int]) -> None:
         self._session = session
         self._handle = session.temporal.get_workflow_handle(session.id)
+        self._processes = processes
         self.tasks = 0
 
     async def reach(self, task: int) -> None:
@@ -79,16 +73,25 @@ class Life:
             self.tasks = numbers[-1]
 
     async def sample(self, count: int) -> Sample:
-        """Run some more tasks, each by itself, and say what one of them added."""
-        middle, added = self.tasks + count // 2 + 1, list[tuple[int, int]]()
-        while len(added) < count:
+        """Run some more tasks, each by itself, and say what one of them cost."""
+        middle, added, seconds = self.tasks + count // 2 + 1, list[tuple[int, int]](), list[float]()
+        async with Completions(self._handle) as completed:
+            if self.tasks:  # the history up to here has been read
+                await completed.of(_task_id(self.tasks))
             before = await self._at_rest()
-            await self.reach(self.tasks + 1)
-            after = await self._at_rest()
-            if before.run_id == after.run_id:  # else it was handed over to a new run meanwhile
-                added.append((after.history_length - before.history_length, _size(after) - _size(before)))
+            used = self._used()
+            while len(seconds) < count:
+                started = time.perf_counter()
+                self.tasks += 1
+                await self._submit(self.tasks)
+                seconds.append(await completed.of(_task_id(self.tasks)) - started)
+                after = await self._at_rest()
+                if before.run_id == after.run_id:  # else it was handed over to a new run meanwhile
+                    added.append((after.history_length - before.history_length, _size(after) - _size(before)))
+                before = after
+            spent = {name: (now - used[name]) / count for name, now in self._used().items()}
         events, sizes = zip(*added, strict=True)
-        return Sample(middle, statistics.median(events), statistics.median(sizes))
+        return Sample(middle, statistics.median(events), statistics.median(sizes), statistics.median(seconds), spent)
 
     async def _submit(self, number: int) -> None:
         await self._session.submit(_task_id(number).ljust(TEXT, "q"), task_id=_task_id(number))
@@ -99,31 +102,48 @@ class Life:
             await asyncio.sleep(0.01)
         return found
 
+    def _used(self) -> dict[str, float]:
+        return {name: cpu_seconds(pid) for name, pid in self._processes.items()}
+
 
 async def filled(client: SessionClient, queue: str, session_id: str, turns: int) -> Session:
     """A new session that begins with so many turns, and with values that all its tasks read."""
-    source = Life(await client.open(f"{session_id}-source", context={"profile": "p" * 10 * TEXT}))
+    source = Life(await client.open(f"{session_id}-source", context={"profile": "p" * 10 * TEXT}), {})
     await source.reach(turns)
     start = {"fork_of": {"session_id": f"{session_id}-source"}}
     await client.temporal.start_workflow(SESSION_TYPE, start, id=session_id, task_queue=queue)
     return client.get(session_id)
 
 
-async def samples(session: Session, marks: Sequence[int], count: int = MEASURED) -> list[Sample]:
-    """What a task adds at each mark."""
-    life, found = Life(session), list[Sample]()
+async def samples(
+    session: Session, marks: Sequence[int], processes: Mapping[str, int], count: int = MEASURED
+) -> list[Sample]:
+    """What a task costs at each mark."""
+    life, found = Life(session, processes), list[Sample]()
     for mark in marks:
         await life.reach(mark - count // 2 - 1)
         found.append(await life.sample(count))
-        progress(f"task {found[-1].task}: {found[-1].events:.0f} events, {found[-1].bytes:,.0f} bytes")
+        last = found[-1]
+        progress(f"task {last.task}: {last.events:.0f} events, {last.bytes:,.0f} bytes, {1_000 * last.seconds:.0f} ms")
     return found
 
 
 def figures(found: Sequence[Sample]) -> list[Figure]:
-    """Both numbers at each mark, and the largest of each by the smallest."""
-    events = [Figure(f"session_events_at_{sample.task}", sample.events) for sample in found]
-    sizes = [Figure(f"session_bytes_at_{sample.task}", sample.bytes) for sample in found]
-    return [*events, _growth("session_events_growth", events), *sizes, _growth("session_bytes_growth", sizes)]
+    """Every number at each mark, and the largest of each by the smallest."""
+    series: dict[str, list[tuple[int, float]]] = {
+        "session_events": [(sample.task, sample.events) for sample in found],
+        "session_bytes": [(sample.task, sample.bytes) for sample in found],
+        "p50_ms": [(sample.task, 1_000 * sample.seconds) for sample in found],
+    }
+    for name in found[0].cpu_seconds:
+        series[f"{name}_cpu_ms"] = [(sample.task, 1_000 * sample.cpu_seconds[name]) for sample in found]
+    return [figure for name, points in series.items() for figure in _with_growth(name, points)]
+
+
+def too_large(found: Sequence[Figure]) -> list[Figure]:
+    """Of the figures that may not grow, those that do."""
+    bound = {_growth_of(name) for name in BOUND}
+    return [figure for figure in found if figure.figure in bound and figure.ours > TOLERANCE]
 
 
 async def of_the_whole_life(session: Session) -> list[Figure]:
@@ -138,35 +158,40 @@ async def of_the_whole_life(session: Session) -> list[Figure]:
     ]
 
 
-async def measure(marks: Sequence[int], turns: int) -> list[Figure]:
+async def measure(marks: Sequence[int], turns: int, count: int) -> list[Figure]:
     """Start a server and a worker, measure, stop both."""
-    with TemporaryDirectory() as folder:
-        server = DevServer(Path(folder) / "temporal.db", port=0, ui_port=0, http_port=0)
-        progress("starting a server")
-        await server.start()
-        try:
+    progress("starting a server and a worker")
+    async with database_server() as server:
+        worker = WorkerProcess(server.address, QUEUE, "benchmarks.growth_worker")
+        async with serving(worker):
             client = SessionClient(await connect(server.address), QUEUE)
-            async with build_worker(client.temporal, FixedModel(), queue=QUEUE):
-                progress(f"filling the window with {turns} turns")
-                session = await filled(client, QUEUE, "growth", turns)
-                found = figures(await samples(session, marks))
-                return found + await of_the_whole_life(session)
-        finally:
-            server.stop()
+            progress(f"filling the window with {turns} turns")
+            session = await filled(client, QUEUE, "growth", turns)
+            processes = {"worker": worker.pid, "server": server.pid}
+            found = figures(await samples(session, marks, processes, count))
+            return found + await of_the_whole_life(session)
 
 
 async def main() -> int:
-    """The command; its exit code is 1 where a figure grows."""
+    """The command; its exit code is 1 where events or bytes grow."""
     chosen = options("benchmarks.growth", __doc__).parse_args()
-    marks = QUICK_MARKS if chosen.quick else MARKS
-    turns = Config().transcript if chosen.quick else limits.TRANSCRIPT_TURNS
-    found = await measure(marks, turns)
-    show("What a task adds to its session", found, as_json=chosen.json)
-    return int(any(figure.ours > TOLERANCE for figure in found if figure.figure.endswith("_growth")))
+    if chosen.quick:
+        found = await measure(QUICK_MARKS, Config().transcript, QUICK_MEASURED)
+    else:
+        found = await measure(MARKS, limits.TRANSCRIPT_TURNS, MEASURED)
+    show("What a task costs its session", found, as_json=chosen.json)
+    return int(bool(too_large(found)))
 
 
-def _growth(name: str, of: Sequence[Figure]) -> Figure:
-    return Figure(name, max(figure.ours for figure in of) / min(figure.ours for figure in of))
+def _with_growth(name: str, points: Sequence[tuple[int, float]]) -> list[Figure]:
+    values = [value for _, value in points]
+    # Processor time of a handful of tasks may be counted as none.
+    growth = [Figure(_growth_of(name), max(values) / min(values))] if min(values) else []
+    return [*(Figure(f"{name}_at_{task}", value) for task, value in points), *growth]
+
+
+def _growth_of(name: str) -> str:
+    return f"{name}_growth"
 
 
 def _task_id(number: int) -> str:

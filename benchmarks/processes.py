@@ -3,10 +3,14 @@
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
+
+from starter.dev_server import DevServer
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = "worker"
@@ -17,11 +21,23 @@ STOP_SECONDS = 15.0
 
 
 class WorkerProcess:
-    """A worker, run as `python -m module`, with the address and the task queue in its environment."""
+    """A worker, run as `python -m module`, with the address and the task queue in its environment.
 
-    def __init__(self, address: str, queue: str, module: str = WORKER, log: Path | None = None) -> None:
-        self._environment = {**os.environ, "TEMPORAL_ADDRESS": address, "SESSIONS_TASK_QUEUE": queue}
-        self._environment.pop("SESSIONS_MODEL", None)  # the offline model is what is measured with
+    `settings`: further variables; of the caller's own none named `SESSIONS_` is passed on.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        queue: str,
+        module: str = WORKER,
+        log: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        # The offline model and the default settings are what is measured with.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SESSIONS_")}
+        ours = {"TEMPORAL_ADDRESS": address, "SESSIONS_TASK_QUEUE": queue}
+        self._environment = {**inherited, **ours, **(settings or {})}
         self._arguments: Sequence[str] = ("-m", module)
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
@@ -74,10 +90,34 @@ class WorkerProcess:
                 await process.wait()
 
 
-def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has used so far, user and system."""
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+@asynccontextmanager
+async def database_server() -> AsyncIterator[DevServer]:
+    """A server on free ports with a database file of its own, which is gone with it."""
+    with TemporaryDirectory(prefix="sessions-benchmark-") as folder:
+        server = DevServer(Path(folder) / "temporal.db", port=0, ui_port=0, http_port=0)
+        try:
+            await server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@asynccontextmanager
+async def serving(*workers: WorkerProcess) -> AsyncIterator[None]:
+    """Workers that run meanwhile."""
+    try:
+        for worker in workers:
+            await worker.start()
+        yield
+    finally:
+        for worker in workers:
+            await worker.stop()
+
+
+def cpu_seconds(*pids: int) -> float:
+    """Processor time that processes have used so far, user and system. The system counts it in steps of 10 ms."""
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return float(sum(used.user + used.system for used in times))
 
 
 def resident_mib(pid: int) -> float:
