@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev check format test test-all screenshots stress histories chaos
+.PHONY: help install demo dev check format test test-all fuzz screenshots stress histories chaos
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,13 @@ test-all: install ## the suite on all three servers
 	$(RUN) -m pytest --server dev $(ARGS)
 	$(RUN) -m pytest --server skipping $(ARGS)
 	$(RUN) -m pytest --server test-server $(ARGS)
+
+# The properties that need no server; their files.
+PROPERTIES := $(addprefix tests/test_,contract_properties.py pending.py ledger.py tasks.py encoding.py \
+	context_machine.py state_machine.py)
+
+fuzz: install ## 10,000 new examples of each property that needs no server: an hour; EXAMPLES=500
+	SESSIONS_FUZZ=1 SESSIONS_FUZZ_EXAMPLES=$(EXAMPLES) $(RUN) -m pytest -v --timeout 0 $(PROPERTIES) $(ARGS)
 
 stress: install ## 20,000 signals to one session while its task waits, and a year of another: many minutes
 	$(RUN) -m pytest -m stress -s --timeout 900 $(ARGS)
