@@ -16,7 +16,8 @@ ANSWER_SECONDS = 60.0
 NEXT_RUN_SECONDS = 0.01
 """Pause before the history of the next run is followed, after a session continued as new."""
 
-_DONE = EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED
+DONE = EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED
+"""The event by which a session learns that its task completed."""
 
 
 class Completions:
@@ -53,7 +54,7 @@ class Completions:
     async def _follow(self) -> None:
         while True:
             async for event in self._session.fetch_history_events(wait_new_event=True):
-                if event.event_type == _DONE:
+                if event.event_type == DONE:
                     child = event.child_workflow_execution_completed_event_attributes.workflow_execution.workflow_id
                     end = self._end(child)
                     if not end.done():

@@ -1,4 +1,4 @@
-"""Two sessions that take the same messages, ours and the barest one, each with a worker of its own on one server."""
+"""Sessions that take the same messages, ours and the barest one, each with workers of its own on one server."""
 
 import asyncio
 import time
@@ -6,29 +6,30 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHandle
 
+from benchmarks.completions import DONE, Completions
 from benchmarks.processes import WORKER, WorkerProcess, cpu_seconds
 from starter.dev_server import DevServer
 from workflows.contract import SESSION_TYPE
 
 QUESTION = "What colour is a banana?"
-ANSWER_SECONDS = 60.0
-"""The longest wait for one task; only a fault takes that long."""
-
-_DONE = EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED
 
 
 @dataclass
 class Contestant:
-    """A workflow type with a worker that serves it."""
+    """A workflow type with the workers that serve it."""
 
     name: str
     workflow_type: str
     queue: str
-    worker: WorkerProcess
+    workers: Sequence[WorkerProcess]
+
+    @property
+    def pids(self) -> list[int]:
+        """Its processes. Raises RuntimeError while one does not run."""
+        return [worker.pid for worker in self.workers]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Loop:
 
 @dataclass(frozen=True)
 class Burst:
-    """Many sessions at once: tasks a second, and seconds of processor time a task."""
+    """Many sessions at once: tasks a second, and seconds of processor time a task, of all workers and the server."""
 
     throughput: float
     worker_cpu: float
@@ -54,32 +55,28 @@ class Burst:
 def contestants(server: DevServer) -> list[Contestant]:
     """Ours, as `python worker.py` serves it, and the barest one."""
     return [
-        Contestant("ours", SESSION_TYPE, "ours", WorkerProcess(server.address, "ours", WORKER)),
-        Contestant("bare", "BareSession", "bare", WorkerProcess(server.address, "bare", "benchmarks.bare_worker")),
+        Contestant("ours", SESSION_TYPE, "ours", [WorkerProcess(server.address, "ours", WORKER)]),
+        Contestant("bare", "BareSession", "bare", [WorkerProcess(server.address, "bare", "benchmarks.bare_worker")]),
     ]
 
 
 async def closed_loop(temporal: Client, contestant: Contestant, tasks: int) -> Loop:
     """Submit a task, wait for its end, submit the next.
 
-    A task counts from its signal until its child's completion stands in the session's history, which is followed by
-    a long poll: the same moment for both, and no polling that would cost one of them more.
+    A task counts from its signal until its child's completion stands in the session's history: the same moment for
+    both, and no polling that would cost one of them more.
     """
     session = await _opened(temporal, contestant)
-    completed: asyncio.Queue[float] = asyncio.Queue()
-    following = asyncio.create_task(_follow(session, completed))
     seconds = []
-    try:
+    async with Completions(session) as completed:
         for number in range(tasks):
             started = time.perf_counter()
             await session.signal("submit", {"task_id": f"task-{number:04}", "input": QUESTION})
-            seconds.append(await asyncio.wait_for(completed.get(), ANSWER_SECONDS) - started)
-    finally:
-        following.cancel()
+            seconds.append(await completed.of(f"task-{number:04}") - started)
     await session.signal("close")
     await session.result()
     events = [event async for event in session.fetch_history_events()]
-    ends = [number for number, event in enumerate(events) if event.event_type == _DONE]
+    ends = [number for number, event in enumerate(events) if event.event_type == DONE]
     # From the first end to the last: without what a session begins and closes with.
     between = events[ends[0] + 1 : ends[-1] + 1]
     child = temporal.get_workflow_handle(f"{session.id}/task-{tasks - 1:04}")
@@ -96,13 +93,13 @@ async def closed_loop(temporal: Client, contestant: Contestant, tasks: int) -> L
 async def burst(temporal: Client, contestant: Contestant, server: DevServer, sessions: int, tasks: int) -> Burst:
     """Submit all tasks of all sessions at once, and wait until every session has drained."""
     handles = [await _opened(temporal, contestant) for _ in range(sessions)]
-    before = cpu_seconds(contestant.worker.pid), cpu_seconds(server.pid)
+    before = cpu_seconds(*contestant.pids), cpu_seconds(server.pid)
     started = time.perf_counter()
     await asyncio.gather(*(_drained(handle, tasks) for handle in handles))
     count = sessions * tasks
     return Burst(
         throughput=count / (time.perf_counter() - started),
-        worker_cpu=(cpu_seconds(contestant.worker.pid) - before[0]) / count,
+        worker_cpu=(cpu_seconds(*contestant.pids) - before[0]) / count,
         server_cpu=(cpu_seconds(server.pid) - before[1]) / count,
     )
 
@@ -117,12 +114,6 @@ async def _drained(session: WorkflowHandle[object, object], tasks: int) -> None:
         await session.signal("submit", {"task_id": f"task-{number:04}", "input": QUESTION})
     await session.signal("close")
     await session.result()
-
-
-async def _follow(session: WorkflowHandle[object, object], completed: asyncio.Queue[float]) -> None:
-    async for event in session.fetch_history_events(wait_new_event=True):
-        if event.event_type == _DONE:
-            completed.put_nowait(time.perf_counter())
 
 
 def _bytes(events: Sequence[HistoryEvent]) -> int:

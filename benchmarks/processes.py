@@ -91,10 +91,10 @@ class WorkerProcess:
 
 
 @asynccontextmanager
-async def database_server() -> AsyncIterator[DevServer]:
+async def database_server(*, tuned: bool = True) -> AsyncIterator[DevServer]:
     """A server on free ports with a database file of its own, which is gone with it."""
     with TemporaryDirectory(prefix="sessions-benchmark-") as folder:
-        server = DevServer(Path(folder) / "temporal.db", port=0, ui_port=0, http_port=0)
+        server = DevServer(Path(folder) / "temporal.db", port=0, ui_port=0, http_port=0, tuned=tuned)
         try:
             await server.start()
             yield server

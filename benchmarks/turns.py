@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from benchmarks.command import options, progress, run
 from benchmarks.contest import Burst, Contestant, Loop, burst, closed_loop, contestants
 from benchmarks.figures import Figure, medians, percentile, show
+from benchmarks.processes import database_server, serving
 from starter.connection import connect
 from starter.dev_server import DevServer
 
@@ -35,18 +34,10 @@ class Round:
 
 async def measured(size: Size, *, tuned: bool) -> dict[str, list[Round]]:
     """All rounds of both on a server with a database file of its own."""
-    with TemporaryDirectory(prefix="sessions-turns-") as folder:
-        server = DevServer(Path(folder) / "temporal.db", port=0, ui_port=0, http_port=0, tuned=tuned)
+    async with database_server(tuned=tuned) as server:
         pair = contestants(server)
-        try:
-            await server.start()
-            for contestant in pair:
-                await contestant.worker.start()
+        async with serving(*(worker for contestant in pair for worker in contestant.workers)):
             return await _rounds(size, server, pair)
-        finally:
-            for contestant in pair:
-                await contestant.worker.stop()
-            server.stop()
 
 
 async def _rounds(size: Size, server: DevServer, pair: Sequence[Contestant]) -> dict[str, list[Round]]:
