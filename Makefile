@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev check format test test-all fuzz screenshots stress histories chaos
+.PHONY: help install demo dev check format test test-all fuzz screenshots stress histories chaos soak
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,3 +59,6 @@ screenshots: install ## the pictures of docs/web-ui.md, anew; needs Chromium
 
 chaos: install ## kill workers and server under 50 sessions for two minutes; SEED=2 draws another run
 	@$(RUN) -m benchmarks.chaos --seed $(or $(SEED),1)
+
+soak: install ## steady load for half an hour: says whether memory or history grows; MINUTES=5 is shorter
+	@$(RUN) -m benchmarks.soak --minutes $(or $(MINUTES),30)
