@@ -10,6 +10,7 @@ from workflows.errors import SessionError
 from workflows.state import SessionState
 
 WORST_NAME = EXPANDING[0] * limits.NAME_CHARS
+WORST_KIND = EXPANDING[0] * ((limits.SERVER_NAME_BYTES - 2) // 6)
 WORST_LABELS = {"l": EXPANDING[0] * (limits.LABELS_BYTES // 6 - 2)}
 KEYS = ["k" * (limits.READ_BYTES - 4)]
 
@@ -30,7 +31,7 @@ def ended(state: SessionState, number: int, asked: Any, output: Any, *, write: b
 
 
 def full_session() -> SessionState:
-    names = {"owner": WORST_NAME, "title": WORST_NAME, "labels": WORST_LABELS, "default_kind": WORST_NAME}
+    names = {"owner": WORST_NAME, "title": WORST_NAME, "labels": WORST_LABELS, "default_kind": WORST_KIND}
     state = session(**names, read=KEYS)
     for number in range(limits.SEEN_IDS):
         asked = expanding(150) if number >= limits.SEEN_IDS - limits.RECORDS else ""
@@ -44,7 +45,7 @@ def full_session() -> SessionState:
         state.refuse(expanding(900), body, SessionError("E" * 900, expanding(900)), NOW)
         patch = PatchRequest(patch=ContextPatch(set={"a": f"{number}{expanding(4_000)}"}), request_id=str(number))
         state.patch_context(patch, NOW)
-    options = {"kind": WORST_NAME, "labels": WORST_LABELS, "task_queue": WORST_NAME, "context": {"read": KEYS}}
+    options = {"kind": WORST_KIND, "labels": WORST_LABELS, "task_queue": WORST_KIND, "context": {"read": KEYS}}
     state.submit(request("r" * limits.ID_CHARS, input=expanding(limits.INPUT_BYTES - 100), **options), NOW)
     start(state)
     touched = {str(number): 0 for number in range(limits.TOUCHED_KEYS - 2)}

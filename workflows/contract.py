@@ -23,7 +23,7 @@ class Config(Request):
     owner: f.Name | None = None
     title: f.Name | None = None
     labels: f.Labels = Field(default_factory=dict)
-    default_kind: f.Name = "Answer"
+    default_kind: f.Kind = "Answer"
     task_timeout: f.Seconds = 3600.0
     cancel_grace: f.Grace = 30.0
     max_pending: f.PendingCap = limits.PENDING_TASKS
@@ -55,7 +55,7 @@ class TaskRequest(Request):
 
     task_id: f.Id
     input: Any
-    kind: f.Name | None = None
+    kind: f.Kind | None = None
     context: ContextPolicy | None = None
     on_busy: f.OnBusy | None = None
     not_before: f.Timestamp | None = None

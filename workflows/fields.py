@@ -73,7 +73,8 @@ class Carried(BaseModel):
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS)]
-TaskQueue = Annotated[Name, AfterValidator(_not_reserved)]
+Kind = Annotated[Name, _at_most(limits.SERVER_NAME_BYTES, "the letters")]
+TaskQueue = Annotated[Kind, AfterValidator(_not_reserved)]
 Reason = Annotated[str, Field(max_length=limits.REASON_CHARS)]
 Seconds = Annotated[float, Field(ge=limits.SHORTEST_SECONDS, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
 Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339), AfterValidator(_utc)]

@@ -72,6 +72,9 @@ LABELS_BYTES = 1 * KIB
 NAME_CHARS = 255
 """Kinds, task queues, owners, titles. Search attributes over 2 KiB terminate a workflow, ids over 1,000 wedge it."""
 
+SERVER_NAME_BYTES = 1_000
+"""Kinds and task queues, as JSON: the server takes no longer names, and a command that has one wedges its session."""
+
 READ_BYTES = 2 * KIB
 """The keys that a context policy names: some dozens; who needs more reads all."""
 

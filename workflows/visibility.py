@@ -3,6 +3,7 @@
 import asyncio
 import re
 from datetime import timedelta
+from hashlib import sha256
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
@@ -23,8 +24,13 @@ _ESCAPED = re.compile("%([0-9A-F]{2})")
 
 
 def owner_value(owner: str) -> str:
-    """`owner` as its attribute holds it: itself, but for `%XX` where a query could not express a character."""
-    return _BEYOND_QUERIES.sub(lambda match: f"%{ord(match[0]):02X}", owner)[: limits.NAME_CHARS]
+    """`owner` as its attribute holds it: itself, but for `%XX` where a query could not express a character.
+
+    What is too long for an attribute then ends in a digest instead: one owner must not find the sessions of another.
+    """
+    value = _BEYOND_QUERIES.sub(lambda match: f"%{ord(match[0]):02X}", owner)
+    fits = len(value.encode("utf-16-le")) <= 2 * limits.NAME_CHARS  # as JSON each unit takes up to six of the 2 KiB
+    return value if fits else f"{value[: limits.NAME_CHARS // 3]}~{sha256(owner.encode()).hexdigest()}"
 
 
 def owner_of(value: str) -> str:
@@ -55,8 +61,6 @@ class Visibility:
 
     def show(self, status: SessionStatus, owner: str | None) -> None:
         """Write what is not in the attributes yet; continue-as-new carries them over."""
-        if not self._usable:
-            return
         wanted = (
             (STATUS, "open" if status in {"idle", "running"} else status),
             (OWNER, None if owner is None else owner_value(owner)),
@@ -67,5 +71,5 @@ class Visibility:
             for key, value in wanted
             if written.get(key) != value
         ]
-        if changes:
+        if changes and self._usable:
             workflow.upsert_search_attributes(changes)
