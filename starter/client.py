@@ -130,7 +130,7 @@ class Session:
             pause = FIRST_LOOK
             while (record := await self._patiently(task_id)).status in _WAITING:
                 if record.status == "running":
-                    await self._child_ended(task_id)
+                    await self._child_ended(task_workflow_id(self.id, task_id))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_LOOK)
             return await self._with_output(record)
@@ -255,9 +255,10 @@ class Session:
                 return record
             await asyncio.sleep(LONGEST_LOOK)
 
-    async def _child_ended(self, task_id: str) -> None:
-        with contextlib.suppress(WorkflowFailureError, RPCError):  # how it ended is for the record to say
-            await self.temporal.get_workflow_handle(task_workflow_id(self.id, task_id)).result()
+    async def _child_ended(self, child_id: str) -> None:
+        # On a loaded machine the server may tell a long poll of the end only 20 s later: look at the record at times.
+        with contextlib.suppress(WorkflowFailureError, RPCError, TimeoutError):  # how it ended is for the record to say
+            await asyncio.wait_for(self.temporal.get_workflow_handle(child_id).result(), LONGEST_LOOK)
 
     async def _with_output(self, record: TaskRecord) -> TaskRecord:
         """The record with the output that the session had no more room for; the child workflow has it."""

@@ -6,6 +6,7 @@ import pytest
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from starter import client
 from starter.calls import UNANSWERED, NoWorkerError, SessionCalls, _HandedOver
 from starter.client import SessionClient
 from starter.connection import NoServerError
@@ -29,6 +30,13 @@ async def test_a_result_asked_for_again_later_is_the_same_record(harness: Harnes
     await session.close()
     await session.finished(WAIT)
     assert timeless(first) == timeless(await session.result("kept", WAIT))
+
+
+async def test_a_caller_looks_at_a_long_task_again_and_again(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LONGEST_LOOK", 0.1)
+    session = await harness.open()
+    record = await run_task(session, {"seconds": 1.0, "set": {"a": 1}}, kind="Slow")
+    assert ("completed", "remembered") == (record.status, record.output)
 
 
 async def test_an_output_the_session_has_no_room_for_is_read_from_the_task(harness: Harness) -> None:
