@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 from temporalio.exceptions import ApplicationError
@@ -77,7 +78,7 @@ class OpenAIModel:
         if not (key.isascii() and key.isprintable()):
             raise RuntimeError("OPENAI_API_KEY holds characters that cannot be sent in an HTTP header")
         # Before there is a client: one that nobody closes tries to close itself, in whatever loop runs by then.
-        if base and not base.startswith(("http://", "https://")):
+        if base and urlsplit(base).scheme not in {"http", "https"}:
             raise RuntimeError("OPENAI_BASE_URL must begin with http:// or https://")
         self._model = model
         self._key, self._key_marks = key, _key_marks(key)

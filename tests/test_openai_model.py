@@ -273,6 +273,14 @@ async def test_silence_times_out_and_is_worth_a_retry(server: OpenAIServer, envi
     assert (error.type, error.non_retryable) == ("APITimeoutError", False)
 
 
+async def test_a_scheme_may_be_written_in_capitals(server: OpenAIServer, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("OPENAI_BASE_URL", server.url.replace("http", "HTTP"))
+    server.script.append(ok())
+    model = OpenAIModel("gpt-test")
+    await model.reply(QUESTION)
+    await model.close()
+
+
 async def test_a_slow_answer_is_an_answer(server: OpenAIServer, model: OpenAIModel) -> None:
     server.script.append(ok(delay=0.2))
     assert await model.reply(QUESTION) == ModelReply(text="Yellow.")
