@@ -91,10 +91,14 @@ class WorkerProcess:
 
 
 @asynccontextmanager
-async def database_server(*, tuned: bool = True) -> AsyncIterator[DevServer]:
-    """A server on free ports with a database file of its own, which is gone with it."""
+async def database_server(
+    *, tuned: bool = True, settings: Mapping[str, object] | None = None
+) -> AsyncIterator[DevServer]:
+    """A server on free ports with a database file of its own, which is gone with it; options as DevServer has them."""
     with TemporaryDirectory(prefix="sessions-benchmark-") as folder:
-        server = DevServer(Path(folder) / "temporal.db", port=0, ui_port=0, http_port=0, tuned=tuned)
+        database = Path(folder) / "temporal.db"
+        own = dict(settings or {})
+        server = DevServer(database, port=0, ui_port=0, http_port=0, settings=own, tuned=tuned)
         try:
             await server.start()
             yield server

@@ -10,26 +10,23 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 
 from temporalio.service import RPCError
 
 from benchmarks.command import options, progress, run
+from benchmarks.contest import QUESTION
 from benchmarks.drift import Drift, Sample, drift
 from benchmarks.figures import percentile, table
-from benchmarks.processes import WorkerProcess, resident_mib
+from benchmarks.processes import WorkerProcess, database_server, resident_mib, serving
 from starter.calls import NoWorkerError
 from starter.client import Session, SessionClient
 from starter.connection import connect
-from starter.dev_server import DevServer
 from workflows import limits
 from workflows.contract import SESSION_TYPE
 from workflows.errors import SessionError
 
 QUEUE = "soak"
-QUESTION = "What colour is a banana?"
 
 PATCH_SHARE, QUERY_SHARE = 0.1, 0.2
 """Of all calls; the others are questions that are waited for."""
@@ -150,13 +147,9 @@ async def ended_runs(client: SessionClient, seen: Seen) -> None:
 
 async def soaked(load: Load) -> Seen:
     """Start a server on a file and a worker, in processes of their own, load both, and stop them."""
-    with TemporaryDirectory(prefix="sessions-soak-") as folder:
-        settings: dict[str, object] = {"limit.historyCount.suggestContinueAsNew": load.run_events}
-        server = DevServer(Path(folder) / "temporal.db", port=0, ui_port=0, http_port=0, settings=settings)
+    async with database_server(settings={"limit.historyCount.suggestContinueAsNew": load.run_events}) as server:
         worker = WorkerProcess(server.address, QUEUE)
-        try:
-            await server.start()
-            await worker.start()
+        async with serving(worker):
             client = SessionClient(await connect(server.address), QUEUE)
             sessions = [await client.open(f"soak-{number:02}") for number in range(load.sessions)]
             progress(f"fills {load.sessions} sessions with {load.fill} tasks each")
@@ -168,9 +161,6 @@ async def soaked(load: Load) -> Seen:
                 group.create_task(samples(sessions, load, seen, worker.pid, server.pid))
             await ended_runs(client, seen)
             return seen
-        finally:
-            await worker.stop()
-            server.stop()
 
 
 def drifts(seen: Seen, load: Load) -> list[Drift]:
