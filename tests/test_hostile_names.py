@@ -2,27 +2,24 @@
 
 import asyncio
 import json
-import os
-import sys
 import uuid
-from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from starter.dev_server import DevServer
 from starter.finding import SessionListing
 from tests.harness import WAIT, Harness, details_of, run_task, snapshot_when
 from tests.pages import HOSTILE as MARKDOWN
 from tests.pages import commonmark
+from tests.test_cli import Command
+from tests.test_cli import run as run  # noqa: PLC0414 (a fixture)
 from workflows import limits
 from workflows.contract import SESSION_TYPE, Config, task_workflow_id
 from workflows.errors import SessionError
 from workflows.visibility import owner_of, owner_value
 
-ROOT = Path(__file__).resolve().parents[1]
 NO_LISTS = "it cannot list or count workflows (UNIMPLEMENTED)"
 TEXTS = [
     "'",
@@ -208,34 +205,19 @@ async def test_a_name_that_the_server_would_not_take_wedges_nothing(harness: Har
     assert "completed" == (await run_task(session, 1, kind="Show")).status
 
 
-async def command(harness: Harness, server: DevServer, *words: str) -> tuple[int, str, str]:
-    """`python -m starter` with those words: exit code, output, errors."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "starter", *words),
-        cwd=ROOT,
-        env={**os.environ, "TEMPORAL_ADDRESS": server.address, "SESSIONS_TASK_QUEUE": harness.queue},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, errors = await asyncio.wait_for(process.communicate(), WAIT)
-    return process.returncode or 0, out.decode(), errors.decode()
-
-
 @pytest.mark.not_on_test_server(NO_LISTS)
-async def test_the_command_line_takes_the_worst_name_and_prints_it_harmlessly(
-    harness: Harness, server: DevServer
-) -> None:
+async def test_the_command_line_takes_the_worst_name_and_prints_it_harmlessly(harness: Harness, run: Command) -> None:
     session_id, owner = f"worst-{uuid.uuid4().hex[:8]}", unique(WORST)
     names = ("--owner", owner, "--title", WORST, "--label", f"k={WORST}", "--default-kind", "Show")
-    code, out, _ = await command(harness, server, "open", session_id, *names, "--json")
-    config = json.loads(out)["config"]
-    assert (0, owner, WORST, {"k": WORST}) == (code, config["owner"], config["title"], config["labels"])
-    code, out, _ = await command(harness, server, "ask", session_id, WORST, "--task-id", "t", "--json")
-    assert (0, WORST) == (code, json.loads(out)["output"]["input"])
+    opened = await run("open", session_id, *names, "--json")
+    config = json.loads(opened.out)["config"]
+    assert (0, owner, WORST, {"k": WORST}) == (opened.code, config["owner"], config["title"], config["labels"])
+    asked = await run("ask", session_id, WORST, "--task-id", "t", "--json")
+    assert (0, WORST) == (asked.code, json.loads(asked.out)["output"]["input"])
     await found_by(harness, owner)
     ran = await asyncio.gather(
         *(
-            command(harness, server, *words)
+            run(*words)
             for words in (
                 ("list", "--owner", owner, "--json"),
                 ("count", "--owner", owner, "--json"),
@@ -247,15 +229,15 @@ async def test_the_command_line_takes_the_worst_name_and_prints_it_harmlessly(
             )
         )
     )
-    (_, listed, _), (_, counted, _), (_, result, _), *plain = ran
+    listed, counted, result, *plain = ran
     assert [(session_id, owner_of(owner_value(owner)))] == [
-        (s["session_id"], s["owner"]) for s in json.loads(listed)["sessions"]
+        (s["session_id"], s["owner"]) for s in json.loads(listed.out)["sessions"]
     ]
-    assert 1 == json.loads(counted)["open"]
-    assert WORST == json.loads(result)["output"]["input"]
-    assert [0, 0, 5] == [code for code, _, _ in plain[:3]]
-    assert plain[3][0] in {5, 6}
-    assert 2 == len(plain[0][1].splitlines())
-    for _, out, errors in plain:
-        assert not {"\x1b", "\x7f", "\u202e", "\r"} & set(out + errors)
-        assert len(errors.splitlines()) <= 1
+    assert 1 == json.loads(counted.out)["open"]
+    assert WORST == json.loads(result.out)["output"]["input"]
+    assert [0, 0, 5] == [ended.code for ended in plain[:3]]
+    assert plain[3].code in {5, 6}
+    assert 2 == len(plain[0].out.splitlines())
+    for ended in plain:
+        assert not {"\x1b", "\x7f", "\u202e", "\r"} & set(ended.out + ended.err)
+        assert len(ended.err.splitlines()) <= 1
