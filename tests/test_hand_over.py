@@ -50,10 +50,7 @@ async def test_a_running_task_goes_on_over_hand_overs_and_its_answer_finds_it(ti
     assert "**Waits for an answer to:** deploy?" in page
     await hand_over(session, 3)
     assert timeless(before) == timeless(await session.task(task_id))
-    async with asyncio.timeout(WAIT):
-        while not (shown := await details_of(session.temporal, session.id)):  # noqa: ASYNC110 (empty at its begin)
-            await asyncio.sleep(0.05)
-    assert page == shown
+    assert page == await details_of(session.temporal, session.id)
     later = await session.submit(BANANA)
     await session.respond(task_id, "yes")
     await snapshot_when(session, lambda s: s.running is not None and s.running.waiting_for is not None)

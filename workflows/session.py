@@ -95,6 +95,7 @@ class SessionWorkflow:
     async def _step(self) -> None:
         """Do the next thing there is to do, or wait until there is one."""
         if not self._visibility.asked:
+            self._show()
             await self._visibility.ask()
         self._catch_up()
         if self._backlog:
@@ -142,8 +143,7 @@ class SessionWorkflow:
         """Take the next share of a burst in another workflow task: the one that brings more, or that a timer brings."""
         self._changed = False
         with contextlib.suppress(TimeoutError):
-            summary = f"{len(self._backlog)} more messages"
-            pause = limits.BACKLOG_PAUSE_SECONDS
+            pause, summary = limits.BACKLOG_PAUSE_SECONDS, f"{len(self._backlog)} more messages"
             await workflow.wait_condition(lambda: self._changed, timeout=pause, timeout_summary=summary)
         self._changed = True
         for message in self._backlog.share():
