@@ -12,7 +12,6 @@ from typing import Any
 
 from temporalio.client import Client
 from temporalio.worker import Worker, WorkflowRunner
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.answer import AnswerActivities
 from activities.child_tasks import terminate_child, watch_child
@@ -22,7 +21,7 @@ from activities.language_model import LanguageModel
 from activities.models import model_named
 from activities.visibility import VisibilityActivities
 from starter import dev_server, telemetry
-from starter.activations import CarefulRunner
+from starter.activations import runners
 from starter.connection import NoServerError, connect, task_queue
 from starter.deployment import deployment
 from starter.registration import register_search_attributes
@@ -52,7 +51,8 @@ def build_worker(
     """A worker for sessions and `kinds`.
 
     `activities`: what kinds of your own need; `search_attributes`: whether sessions may write theirs, which wedges them
-    where the namespace has none (`register_search_attributes` tells); `options`: the SDK Worker's, before our defaults.
+    where the namespace has none (`register_search_attributes` tells); `workflow_runner`: for all workflows, instead of
+    what `runners` says; `options`: the SDK Worker's, before our defaults.
     """
     return Worker(
         client,
@@ -67,8 +67,7 @@ def build_worker(
             watch_child,
             *activities,
         ],
-        workflow_runner=CarefulRunner(workflow_runner or SandboxedWorkflowRunner()),
-        **{**Settings().worker_options(), **options},
+        **{**runners(workflow_runner), **Settings().worker_options(), **options},
     )
 
 

@@ -13,12 +13,14 @@ for good or rewrites its past:
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from temporalio import workflow
 from temporalio.bridge.proto.workflow_activation import DoUpdate, WorkflowActivation, WorkflowActivationJob
 from temporalio.bridge.proto.workflow_commands import WorkflowCommand
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
-from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
+from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from workflows.errors import NOT_READY
 
@@ -30,6 +32,19 @@ _LAST_WORDS = {
     "cancel_workflow_execution",
     "continue_as_new_workflow_execution",
 }
+
+
+def runners(every: WorkflowRunner | None = None) -> dict[str, Any]:
+    """What a Worker and a Replayer run workflows by, as their options; `every`: one runner for all of them.
+
+    Kinds run in the SDK's sandbox, which finds clocks, chance and files in workflow code. Sessions and the kinds that
+    come with them do without (`sandboxed=False`): it would cost a quarter of the worker's processor time
+    (`docs/performance.md`), and the test suite runs and replays every one of them in the sandbox.
+    """
+    return {
+        "workflow_runner": CarefulRunner(every or SandboxedWorkflowRunner()),
+        "unsandboxed_workflow_runner": CarefulRunner(every or UnsandboxedWorkflowRunner()),
+    }
 
 
 class CarefulRunner(WorkflowRunner):

@@ -12,13 +12,13 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.language_model import LanguageModel
 from activities.offline_model import OfflineModel
-from starter.activations import CarefulRunner
+from starter.activations import runners
 from starter.calls import NoWorkerError
 from starter.client import Session, SessionClient
 from starter.connection import connect
@@ -47,12 +47,15 @@ def strict_runner() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_import_notification_policy(policy))
 
 
-def replayer(session: type = SessionWorkflow) -> Replayer:
-    """Replays histories of sessions and of all kinds that tests have; `session` may be another version of it."""
+def replayer(session: type = SessionWorkflow, runner: WorkflowRunner | None = None) -> Replayer:
+    """Replays histories of sessions and of all kinds that tests have, as workers run them where `runner` is none.
+
+    `session` may be another version of it.
+    """
     return Replayer(
         workflows=[session, *KINDS, *TEST_KINDS, UnknownKindWorkflow],
         data_converter=DATA_CONVERTER,
-        workflow_runner=CarefulRunner(strict_runner()),
+        **runners(runner),
     )
 
 
@@ -107,7 +110,7 @@ class Harness:
         """Replay every history of this queue with the current code; the first that does not fit fails the test."""
         # A history that breaks off inside a workflow task, as after a failed test, would keep the replayer waiting.
         async with asyncio.timeout(WAIT):
-            await replayer().replay_workflows(self._histories(), raise_on_replay_failure=True)
+            await replayer(runner=strict_runner()).replay_workflows(self._histories(), raise_on_replay_failure=True)
 
     async def _histories(self) -> AsyncIterator[WorkflowHistory]:
         try:

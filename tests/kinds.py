@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from datetime import timedelta
 
 from temporalio import workflow
@@ -119,8 +120,18 @@ class ApproveWorkflow:
         )
 
 
+@workflow.defn(name="Clock", failure_exception_types=[Exception])
+class ClockWorkflow:
+    """Looks at a clock, which no workflow may."""
+
+    @workflow.run
+    async def run(self, _task: TaskInput) -> TaskOutput:
+        return TaskOutput(output=time.time())
+
+
 TEST_KINDS = [
     ApproveWorkflow,
+    ClockWorkflow,
     HangWorkflow,
     NoteWorkflow,
     RaiseWorkflow,

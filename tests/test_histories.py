@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from temporalio import workflow
 from temporalio.client import WorkflowHistory
+from temporalio.worker import WorkflowRunner
 
 from tests.changed_sessions import (
     MoreTalkative,
@@ -19,7 +20,7 @@ from tests.changed_sessions import (
     OneGuardedCommandMore,
     ShorterRuns,
 )
-from tests.harness import WAIT, replayer
+from tests.harness import WAIT, replayer, strict_runner
 from tests.histories import record, store
 from tests.histories.scenarios import SCENARIOS, SHORT_RUNS
 from workflows.alarm import Alarm
@@ -28,7 +29,9 @@ from workflows.session import SessionWorkflow
 from workflows.state import SessionState
 
 
-async def broken(histories: dict[str, list[store.Recorded]], session: type = SessionWorkflow) -> dict[str, str]:
+async def broken(
+    histories: dict[str, list[store.Recorded]], session: type = SessionWorkflow, runner: WorkflowRunner | None = None
+) -> dict[str, str]:
     """Which histories do not replay with `session`, by scenario and workflow id, and why."""
     names = {}
 
@@ -40,13 +43,16 @@ async def broken(histories: dict[str, list[store.Recorded]], session: type = Ses
                 yield history
 
     async with asyncio.timeout(2 * WAIT):
-        results = await replayer(session).replay_workflows(loaded(), raise_on_replay_failure=False)
+        results = await replayer(session, runner).replay_workflows(loaded(), raise_on_replay_failure=False)
     return {names[run_id]: f"{type(error).__name__}: {error}" for run_id, error in results.replay_failures.items()}
 
 
+@pytest.mark.parametrize("runner", [strict_runner(), None], ids=["in the sandbox", "as workers run them"])
 @pytest.mark.parametrize("version", store.recorded_versions())
-async def test_every_recorded_history_replays_with_the_present_code(version: str) -> None:
-    assert {} == await broken(store.read(version))
+async def test_every_recorded_history_replays_with_the_present_code(
+    version: str, runner: WorkflowRunner | None
+) -> None:
+    assert {} == await broken(store.read(version), runner=runner)
 
 
 def test_the_present_version_has_a_history_of_every_scenario() -> None:

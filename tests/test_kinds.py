@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from temporalio.client import WorkflowHistory
+from temporalio.client import Client, WorkflowHistory
 from temporalio.testing import ActivityEnvironment
 
 from activities.countdown import count_down
@@ -17,6 +17,7 @@ from activities.offline_model import OfflineModel
 from activities.openai_model import OpenAIModel
 from starter.client import Session
 from tests.harness import WAIT, Harness, ask, run_task
+from tests.kinds import ClockWorkflow
 from tests.openai_server import OpenAIServer, ok, refusal
 from tests.servers import Server
 from worker import KINDS, build_worker
@@ -45,6 +46,17 @@ async def test_the_kind_of_the_readme_runs_as_it_stands_there(temporal: object, 
         session = await harness.open()
         assert ["HELLO", "AGAIN"] == [await ask(session, text, kind="Shout") for text in ("hello", "again")]
         assert {"shouted": 2} == (await session.context()).values
+
+
+async def test_a_kind_that_looks_at_a_clock_fails_by_name_on_a_worker_as_users_run_it(temporal: Client) -> None:
+    """Ours do without the sandbox, kinds of users do not."""
+    harness = Harness(temporal)
+    async with build_worker(temporal, OfflineModel(), queue=harness.queue, kinds=[*KINDS, ClockWorkflow]):
+        session = await harness.open()
+        record = await run_task(session, "now", kind="Clock")
+        assert record.error is not None
+        assert ("failed", "RestrictedWorkflowAccessError") == (record.status, record.error.type)
+        assert "yellow" in await ask(session, "What colour is a banana?")
 
 
 async def test_a_kind_on_another_workers_queue_speaks_only_json(harness: Harness, server: Server) -> None:

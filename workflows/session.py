@@ -48,7 +48,7 @@ _Answer = TypeVar("_Answer")
 _Request = TypeVar("_Request", bound=Request)
 
 
-@workflow.defn(name=SESSION_TYPE)
+@workflow.defn(name=SESSION_TYPE, sandboxed=False)
 class SessionWorkflow:
     """Owns the pending list and the context, executes nothing itself.
 

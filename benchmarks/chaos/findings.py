@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from benchmarks.chaos.checker import Child, Ending, Found
 from benchmarks.chaos.kinds import ChaosWorkflow
-from starter.activations import CarefulRunner
+from starter.activations import runners
 from starter.calls import NoWorkerError
 from starter.client import Session
 from workflows.errors import SessionError
@@ -74,9 +73,6 @@ async def replayed(temporal: Client, queue: str) -> tuple[int, list[str]]:
             count += 1
             yield history
 
-    runner = CarefulRunner(SandboxedWorkflowRunner())
-    replayer = Replayer(
-        workflows=[SessionWorkflow, ChaosWorkflow], data_converter=DATA_CONVERTER, workflow_runner=runner
-    )
+    replayer = Replayer(workflows=[SessionWorkflow, ChaosWorkflow], data_converter=DATA_CONVERTER, **runners())
     results = await replayer.replay_workflows(histories(), raise_on_replay_failure=False)
     return count, [f"{run_id}: {failure}" for run_id, failure in results.replay_failures.items()]

@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.markdown import block, text
 
 
-@workflow.defn(name="Answer", failure_exception_types=[Exception])
+@workflow.defn(name="Answer", sandboxed=False, failure_exception_types=[Exception])
 class AnswerWorkflow:
     """Input: a question, as a string or `{"text": ...}`. Output: the answer as a string."""
 

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.errors import ErrorType
 
 
-@workflow.defn(dynamic=True)
+@workflow.defn(dynamic=True, sandboxed=False)
 class UnknownKindWorkflow:
     """Takes every workflow type without a workflow of its own, and any input."""
 
