@@ -43,8 +43,9 @@ from workflows.errors import ErrorType, SessionError
 from workflows.fields import CloseMode, TaskStatus
 from workflows.validation import checked_id, parsed
 
-FIRST_LOOK = 0.05
-"""Seconds before the second look at a record: an answer from a quick model is there by then."""
+FIRST_LOOK = 0.01
+"""Seconds before the second look at a record: a session learns of its task's end some 5 ms after the caller. With 50 ms
+here an answer of the offline model took 88 ms, now 47."""
 
 LONGEST_LOOK = 2.0
 """Seconds between looks at most: fifty waiting callers then cost a session 25 queries a second."""
@@ -129,10 +130,9 @@ class Session:
         async with asyncio.timeout(wait):
             pause = FIRST_LOOK
             while (record := await self._patiently(task_id)).status in _WAITING:
-                if record.status == "running":
-                    await self._child_ended(task_workflow_id(self.id, task_id))
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_LOOK)
+                if record.status != "running" or await self._child_ended(task_workflow_id(self.id, task_id)):
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_LOOK)
             return await self._with_output(record)
 
     async def ask(self, task_input: Any, *, wait: float | None = None, **options: Any) -> Any:
@@ -255,10 +255,12 @@ class Session:
                 return record
             await asyncio.sleep(LONGEST_LOOK)
 
-    async def _child_ended(self, child_id: str) -> None:
-        # On a loaded machine the server may tell a long poll of the end only 20 s later: look at the record at times.
+    async def _child_ended(self, child_id: str) -> bool:
+        """Wait for the end of a task's workflow, for a while: a loaded server may tell of it 20 s late."""
         with contextlib.suppress(WorkflowFailureError, RPCError, TimeoutError):  # how it ended is for the record to say
-            await asyncio.wait_for(self.temporal.get_workflow_handle(child_id).result(), LONGEST_LOOK)
+            async with asyncio.timeout(LONGEST_LOOK) as waiting:
+                await self.temporal.get_workflow_handle(child_id).result()
+        return not waiting.expired()
 
     async def _with_output(self, record: TaskRecord) -> TaskRecord:
         """The record with the output that the session had no more room for; the child workflow has it."""

@@ -10,8 +10,8 @@ from starter import client
 from starter.calls import UNANSWERED, NoWorkerError, SessionCalls, _HandedOver
 from starter.client import SessionClient
 from starter.connection import NoServerError
-from tests.harness import WAIT, Harness, ask, run_task, timeless
-from workflows.contract import Config, ContextPolicy
+from tests.harness import WAIT, Harness, ask, run_task, snapshot_when, timeless
+from workflows.contract import Config, ContextPolicy, TaskRecord
 from workflows.errors import SessionError
 
 
@@ -37,6 +37,28 @@ async def test_a_caller_looks_at_a_long_task_again_and_again(harness: Harness, m
     session = await harness.open()
     record = await run_task(session, {"seconds": 1.0, "set": {"a": 1}}, kind="Slow")
     assert ("completed", "remembered") == (record.status, record.output)
+
+
+async def test_a_caller_does_not_sleep_over_the_end_of_a_long_task(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the task has run: else the answer after half a minute would be noticed two seconds late."""
+    session = await harness.open()
+    task_id = await session.submit("for ever", kind="Hang")
+    await snapshot_when(session, lambda snapshot: snapshot.running is not None)
+    monkeypatch.setattr(client, "LONGEST_LOOK", 0.1)
+    monkeypatch.setattr(client, "FIRST_LOOK", WAIT)
+    looks, look = [], session.task
+
+    async def counted(of: str) -> TaskRecord | None:
+        looks.append(of)
+        return await look(of)
+
+    monkeypatch.setattr(session, "task", counted)
+    with pytest.raises(TimeoutError):
+        await session.result(task_id, 2.0)
+    assert len(looks) > 3
+    await session.close("now")
 
 
 async def test_an_output_the_session_has_no_room_for_is_read_from_the_task(harness: Harness) -> None:
