@@ -6,7 +6,9 @@ import time
 from typing import Any, Self
 
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHandle
+from temporalio.service import RPCError
 
 from workflows.contract import task_workflow_id
 
@@ -38,7 +40,7 @@ class Completions:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End it. Raises what kept it from following."""
+        """End it."""
         if self._following:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -53,10 +55,14 @@ class Completions:
 
     async def _follow(self) -> None:
         while True:
-            async for event in self._session.fetch_history_events(wait_new_event=True):
-                if event.event_type == DONE:
-                    child = event.child_workflow_execution_completed_event_attributes.workflow_execution.workflow_id
-                    end = self._end(child)
-                    if not end.done():
-                        end.set_result(time.perf_counter())
+            with contextlib.suppress(RPCError):  # the server refuses a long poll now and then; it is sent again
+                async for event in self._session.fetch_history_events(wait_new_event=True):
+                    self._note(event)
             await asyncio.sleep(NEXT_RUN_SECONDS)
+
+    def _note(self, event: HistoryEvent) -> None:
+        if event.event_type == DONE:
+            child = event.child_workflow_execution_completed_event_attributes.workflow_execution.workflow_id
+            end = self._end(child)
+            if not end.done():
+                end.set_result(time.perf_counter())

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -107,6 +107,19 @@ class SessionCalls:
                 if error.type != NOT_READY:
                     raise
         raise self._no_worker()
+
+    async def patiently(self, call: Callable[[], Awaitable[_Result]], pause: float) -> _Result:
+        """The answer of `call`, however long worker or server are away; `pause`: seconds until it is repeated."""
+        while True:
+            try:
+                return await call()
+            except NoWorkerError:
+                pass
+            except RPCError as error:
+                # The server refuses a long poll for its "branch tokens" now and then; sent again it goes through.
+                if error.status not in TRANSIENT and "branch tokens" not in str(error):
+                    raise
+            await asyncio.sleep(pause)
 
     async def calling(self, call: Awaitable[_Result]) -> _Result:
         """Await a call to the server and turn its errors into ours."""

@@ -19,7 +19,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from starter.calls import TRANSIENT, NoWorkerError, SessionCalls
+from starter.calls import SessionCalls
 from starter.connection import connect, task_queue
 from starter.finding import SessionFinder
 from workflows.context import SessionContext
@@ -129,7 +129,7 @@ class Session:
         """
         async with asyncio.timeout(wait):
             pause = FIRST_LOOK
-            while (record := await self._patiently(task_id)).status in _WAITING:
+            while (record := await self._record(task_id)).status in _WAITING:
                 if record.status != "running" or await self._child_ended(task_workflow_id(self.id, task_id)):
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_LOOK)
@@ -233,27 +233,17 @@ class Session:
         handle = self.temporal.get_workflow_handle(self.id, result_type=Snapshot)
         async with asyncio.timeout(wait):
             try:
-                return await self._calls.calling(handle.result())
+                return await self._calls.patiently(lambda: self._calls.calling(handle.result()), LONGEST_LOOK)
             except WorkflowFailureError as failure:
                 cause = failure.cause
                 name = cause.type if isinstance(cause, ApplicationError) and cause.type else ErrorType.SESSION_CLOSED
                 raise SessionError(name, f"session {self.id!r} ended without a final snapshot: {cause}") from None
 
-    async def _patiently(self, task_id: str) -> TaskRecord:
-        """The record of a task, however long the worker or the server is away."""
-        while True:
-            try:
-                record = await self.task(task_id)
-            except NoWorkerError:
-                pass
-            except RPCError as error:
-                if error.status not in TRANSIENT:
-                    raise
-            else:
-                if record is None:
-                    raise SessionError(ErrorType.UNKNOWN_TASK, f"session {self.id!r} has no task {task_id!r}")
-                return record
-            await asyncio.sleep(LONGEST_LOOK)
+    async def _record(self, task_id: str) -> TaskRecord:
+        record = await self._calls.patiently(lambda: self.task(task_id), LONGEST_LOOK)
+        if record is None:
+            raise SessionError(ErrorType.UNKNOWN_TASK, f"session {self.id!r} has no task {task_id!r}")
+        return record
 
     async def _child_ended(self, child_id: str) -> bool:
         """Wait for the end of a task's workflow, for a while: a loaded server may tell of it 20 s late."""

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
 from starter import client
 from starter.calls import UNANSWERED, NoWorkerError, SessionCalls, _HandedOver
@@ -160,6 +161,35 @@ async def test_an_update_that_nobody_refused_is_sent_again(temporal: Client, kin
 
     with pytest.raises(_HandedOver):
         await SessionCalls(temporal, "s").calling(call())
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        NoWorkerError("no worker"),
+        RPCError("transport error", RPCStatusCode.UNAVAILABLE, b""),
+        RPCError("Current and request branch tokens don't match.", RPCStatusCode.INVALID_ARGUMENT, b""),
+    ],
+    ids=str,
+)
+async def test_a_caller_who_waits_sits_it_out(temporal: Client, failure: Exception) -> None:
+    """The last was seen once, of a server under load."""
+    failures = [failure]
+
+    async def call() -> str:
+        if failures:
+            raise failures.pop()
+        return "yellow"
+
+    assert "yellow" == await SessionCalls(temporal, "s").patiently(call, 0.01)
+
+
+async def test_a_caller_who_waits_is_told_what_does_not_pass(temporal: Client) -> None:
+    async def call() -> None:
+        raise RPCError("bad query", RPCStatusCode.INVALID_ARGUMENT, b"")
+
+    with pytest.raises(RPCError, match="bad query"):
+        await SessionCalls(temporal, "s").patiently(call, 0.01)
 
 
 async def test_without_a_worker_the_client_says_so_and_a_waiting_caller_waits(harness: Harness) -> None:
