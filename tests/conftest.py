@@ -1,5 +1,6 @@
 """The servers and workers that tests run on. Everything started here is stopped here, whatever a test does."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 
@@ -8,6 +9,7 @@ from temporalio.client import Client
 
 from starter.connection import connect
 from starter.dev_server import DevServer
+from tests import canary
 from tests.harness import Harness
 from tests.pages import WebUi
 from tests.servers import DEV, KINDS, TEST_SERVER, Server, running, server_of
@@ -19,8 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The mark that keeps a test from a server, with the server's fact."""
+    """The mark that keeps a test from a server, with the server's fact; a key that nothing may keep."""
     config.addinivalue_line("markers", "not_on_test_server(fact): the time-skipping test server cannot do this")
+    os.environ[canary.VARIABLE] = canary.SECRET
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -31,6 +34,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mark = item.get_closest_marker("not_on_test_server")
         if mark:
             item.add_marker(pytest.mark.skip(reason=f"the test server: {mark.args[0]}"))
+
+
+@pytest.fixture(autouse=True)
+def _no_key_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    assert not canary.in_log(caplog.get_records("setup") + caplog.get_records("call"))
 
 
 @pytest.fixture(scope="session")

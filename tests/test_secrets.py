@@ -1,17 +1,20 @@
 """A model's key is nowhere that Temporal, a page or a log keeps it, whatever the endpoint says; the scan finds one."""
 
 import asyncio
+import logging
+import sys
 from pathlib import Path
 
+import pytest
 from temporalio.client import Client
 
 from starter.dev_server import DevServer
+from tests.canary import SECRET, in_log
 from tests.harness import WAIT, Harness, details_of, run_task
 from tests.openai_server import KEY, MASKED_KEY, OpenAIServer, Reply, refusal
 from tests.test_operations import OperatedWorker
 from workflows.contract import task_workflow_id
 
-SECRET = "sk-test-canary-7f3a9c51d2e84b06"  # noqa: S105 (opens nothing)
 PART = 10
 """Letters in a row that are taken for the key."""
 
@@ -59,8 +62,23 @@ async def test_no_part_of_a_key_is_in_history_details_records_or_log_however_an_
     assert set() == shown(events) | shown("\n".join(texts).encode()) | shown((tmp_path / "worker.log").read_bytes())
 
 
-async def test_the_scan_finds_a_key_in_the_history_of_a_session_and_of_its_task(harness: Harness) -> None:
-    session = await harness.open()
-    await asyncio.wait_for(run_task(session, {"text": f"é {SECRET}"}, kind="Show", task_id="leak"), WAIT)
+async def test_the_scan_finds_a_key_in_the_history_of_a_session_and_of_its_task(temporal: Client) -> None:
+    harness = Harness(temporal)
+    async with harness.worker():
+        session = await harness.open()
+        await asyncio.wait_for(run_task(session, {"text": f"é {SECRET}"}, kind="Show", task_id="leak"), WAIT)
     for workflow_id in (session.id, task_workflow_id(session.id, "leak")):
         assert shown(await kept(harness.temporal, [workflow_id])) == PARTS - {b"*" * PART}
+    with pytest.raises(AssertionError, match="the key is in the history of session-"):
+        await harness.replay_all()
+
+
+def test_the_scan_finds_a_key_in_a_log_and_its_tracebacks() -> None:
+    """What every test is looked through for (`tests/conftest.py`)."""
+    try:
+        int(SECRET)
+    except ValueError:
+        failed = logging.LogRecord("model", logging.ERROR, __file__, 1, "failed", (), sys.exc_info())
+    said = logging.LogRecord("model", logging.INFO, __file__, 1, "key %s", (SECRET,), None)
+    harmless = logging.LogRecord("model", logging.INFO, __file__, 1, "no key", (), None)
+    assert (True, True, False) == (in_log([failed]), in_log([said]), in_log([harmless]))
