@@ -92,13 +92,20 @@ class WorkerProcess:
 
 @asynccontextmanager
 async def database_server(
-    *, tuned: bool = True, settings: Mapping[str, object] | None = None
+    *, tuned: bool = True, settings: Mapping[str, object] | None = None, pragmas: Mapping[str, str] | None = None
 ) -> AsyncIterator[DevServer]:
     """A server on free ports with a database file of its own, which is gone with it; options as DevServer has them."""
     with TemporaryDirectory(prefix="sessions-benchmark-") as folder:
         database = Path(folder) / "temporal.db"
-        own = dict(settings or {})
-        server = DevServer(database, port=0, ui_port=0, http_port=0, settings=own, tuned=tuned)
+        server = DevServer(
+            database,
+            port=0,
+            ui_port=0,
+            http_port=0,
+            settings=dict(settings or {}),
+            pragmas=dict(pragmas or {}),
+            tuned=tuned,
+        )
         try:
             await server.start()
             yield server

@@ -56,7 +56,8 @@ _PRAGMAS = {"journal_mode": "WAL", "synchronous": "1"}
 class DevServer:
     """One server process. Ports of 0 mean free ones; `database` none keeps everything in memory.
 
-    `settings`: dynamic configuration over ours; `tuned` false leaves all at Temporal's own defaults but for those.
+    `settings`: dynamic configuration over ours, `pragmas`: SQLite's over ours; `tuned` false leaves all at Temporal's
+    own defaults but for those.
     `search_attributes` are those that the server has from the start, by name and type; those of sessions are the
     worker's to register.
     """
@@ -66,6 +67,7 @@ class DevServer:
     ui_port: int = UI_PORT
     http_port: int = HTTP_PORT
     settings: dict[str, object] = field(default_factory=dict)
+    pragmas: dict[str, str] = field(default_factory=dict)
     search_attributes: dict[str, str] = field(default_factory=dict)
     tuned: bool = True
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -151,7 +153,7 @@ class DevServer:
         arguments += ["--port", str(self.port), "--ui-port", str(self.ui_port), "--http-port", str(self.http_port)]
         if self.database:
             arguments += ["--db-filename", str(self.database)]
-            arguments += _pairs("--sqlite-pragma", _PRAGMAS if self.tuned else {})
+            arguments += _pairs("--sqlite-pragma", {**(_PRAGMAS if self.tuned else {}), **self.pragmas})
         arguments += _pairs("--search-attribute", self.search_attributes)
         return arguments + _pairs("--dynamic-config-value", {**(_SETTINGS if self.tuned else {}), **self.settings})
 

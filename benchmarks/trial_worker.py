@@ -1,0 +1,75 @@
+"""A worker that differs from the product's in one way, named by BENCHMARK_TRIAL."""
+
+import asyncio
+import os
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.worker import PollerBehaviorAutoscaling
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+import workflows.details
+from activities.answer import AnswerActivities
+from activities.language_model import ModelRequest
+from activities.offline_model import OfflineModel
+from starter.connection import connect, task_queue
+from starter.registration import register_search_attributes
+from worker import KINDS, build_worker
+from workflows.contract import TaskInput, TaskOutput
+from workflows.limits import MODEL_TIMEOUT_SECONDS
+
+
+@workflow.defn(name="Answer", sandboxed=False, failure_exception_types=[Exception])
+class LocalAnswer:
+    """Asks the model in a local activity: no event and no transaction of its own, and nothing to see of it."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        reply = await workflow.execute_local_activity_method(
+            AnswerActivities.answer_question,
+            ModelRequest(
+                question=task.input,
+                transcript=task.context.transcript,
+                values=task.context.values,
+                write=task.context.write,
+            ),
+            start_to_close_timeout=timedelta(seconds=MODEL_TIMEOUT_SECONDS),
+        )
+        return TaskOutput(output=reply.text)
+
+
+@workflow.defn(name="Answer", sandboxed=False, failure_exception_types=[Exception])
+class IdleAnswer:
+    """Asks nothing: what is left is the session and the start of a child."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        return TaskOutput(output=f"I do not know {task.input}")
+
+
+def _differently(trial: str) -> dict[str, Any]:
+    """What of the worker's options the trial is. Raises KeyError for one that is not here."""
+    if trial == "no-page":
+        workflows.details.render = lambda state: ""  # noqa: ARG005 (by its name)
+    polling = PollerBehaviorAutoscaling()
+    trials: dict[str, dict[str, Any]] = {
+        "all-in-sandbox": {"workflow_runner": SandboxedWorkflowRunner()},
+        "autoscaled-pollers": {"workflow_task_poller_behavior": polling, "activity_task_poller_behavior": polling},
+        "no-page": {},
+        "local-activity": {"kinds": [LocalAnswer]},
+        "no-activity": {"kinds": [IdleAnswer]},
+    }
+    return trials[trial]
+
+
+async def main() -> None:
+    """Serve until killed."""
+    client = await connect()
+    findable = await register_search_attributes(client)
+    options = {"kinds": KINDS, **_differently(os.environ["BENCHMARK_TRIAL"])}
+    await build_worker(client, OfflineModel(), queue=task_queue(), search_attributes=findable, **options).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
