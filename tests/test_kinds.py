@@ -88,6 +88,14 @@ async def test_a_kind_nobody_hosts_times_out_and_the_session_goes_on(harness: Ha
     assert "yellow" in await ask(session, "What colour is a banana?")
 
 
+@pytest.mark.parametrize("seconds", [{"seconds": 1}, [1], None, True, 1.5, "soon", "-1", 0, 10**9], ids=repr)
+async def test_a_countdown_refuses_what_is_no_number_of_seconds(harness: Harness, seconds: object) -> None:
+    record = await run_task(await harness.open(), seconds, kind="Countdown")
+    assert record.error
+    assert ("failed", "ValueError") == (record.status, record.error.type)
+    assert "input must be from 1 to" in record.error.message
+
+
 async def test_a_countdown_goes_on_where_the_last_heartbeat_stood() -> None:
     environment = ActivityEnvironment()
     environment.info = dataclasses.replace(environment.info, heartbeat_details=[{"done": 1, "total": 2}])

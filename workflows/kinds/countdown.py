@@ -17,7 +17,7 @@ class CountdownWorkflow:
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
         """Count down in an activity that resumes from its last heartbeat."""
-        seconds = int(task.input)
+        seconds = int(task.input) if str(task.input).isdecimal() else 0
         if not 0 < seconds <= COUNTDOWN_MAX_SECONDS:
             raise ValueError(f"input must be from 1 to {COUNTDOWN_MAX_SECONDS} seconds")
         workflow.set_current_details(f"**Counts down** {seconds} seconds; Pending Activities shows how far it is")
