@@ -15,6 +15,7 @@ from random import Random
 from temporalio.service import RPCError
 
 from benchmarks.command import options, progress, run
+from benchmarks.completions import ANSWER_SECONDS
 from benchmarks.contest import QUESTION
 from benchmarks.drift import Drift, Sample, drift
 from benchmarks.figures import percentile, table
@@ -22,6 +23,7 @@ from benchmarks.processes import WorkerProcess, database_server, resident_mib, s
 from starter.calls import NoWorkerError
 from starter.client import Session, SessionClient
 from starter.connection import connect
+from starter.dev_server import EARLY
 from workflows import limits
 from workflows.contract import SESSION_TYPE
 from workflows.errors import SessionError
@@ -33,9 +35,6 @@ PATCH_SHARE, QUERY_SHARE = 0.1, 0.2
 
 KEYS = 20
 """Values of the context that patches set, over and over."""
-
-ANSWER_SECONDS = 60.0
-"""The longest wait for one task; only a fault takes that long."""
 
 WARM_SHARE = 0.2
 """Of the time under load that is not judged: caches and heaps find their size."""
@@ -147,7 +146,7 @@ async def ended_runs(client: SessionClient, seen: Seen) -> None:
 
 async def soaked(load: Load) -> Seen:
     """Start a server on a file and a worker, in processes of their own, load both, and stop them."""
-    async with database_server(settings={"limit.historyCount.suggestContinueAsNew": load.run_events}) as server:
+    async with database_server(settings={EARLY: load.run_events}) as server:
         worker = WorkerProcess(server.address, QUEUE)
         async with serving(worker):
             client = SessionClient(await connect(server.address), QUEUE)

@@ -37,6 +37,9 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 """Time for the server to close its file after SIGTERM, before it is killed."""
 
+EARLY = "limit.historyCount.suggestContinueAsNew"
+"""The server's setting of how many events a run may have before it suggests to continue as new; for measurements."""
+
 # The server runs all sessions in one history shard and lets each reader of that shard poll 20 times a second: every hop
 # of a workflow would wait for the next 50 ms slot. A cluster has hundreds of shards and does not need these.
 _POLLS = 2_000

@@ -56,8 +56,6 @@ Server = DevServer | JavaTestServer
 
 
 _Server = TypeVar("_Server", bound=Server)
-EARLY = "limit.historyCount.suggestContinueAsNew"
-"""The server's setting of how many events a run may have before it suggests to continue as new."""
 
 
 def own_server(settings: Mapping[str, object] | None = None, database: Path | None = None, **options: Any) -> DevServer:

@@ -10,8 +10,9 @@ from temporalio.client import WorkflowExecutionStatus
 
 from starter.client import Session
 from starter.connection import connect
+from starter.dev_server import EARLY
 from tests.harness import WAIT, Harness, ask, snapshot_when
-from tests.servers import EARLY, own_server, running
+from tests.servers import own_server, running
 from tests.test_crashes import WorkerProcess, stopping
 from tests.test_hand_over import EVENTS_A_RUN
 from workflows.contract import task_workflow_id

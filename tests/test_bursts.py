@@ -7,8 +7,9 @@ import pytest
 from temporalio.client import Client
 
 from starter.client import Session
+from starter.dev_server import EARLY
 from tests.harness import WAIT, Harness, ask, hand_overs, snapshot_when
-from tests.servers import EARLY, own_server
+from tests.servers import own_server
 from workflows.contract import TaskOutput, task_workflow_id
 
 EVENTS_A_RUN = 400

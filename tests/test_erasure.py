@@ -12,9 +12,10 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from starter.client import SessionClient
 from starter.connection import connect
+from starter.dev_server import EARLY
 from starter.erasure import Erased, Erasure, NotErasedError
 from tests.harness import WAIT, Harness, ask, snapshot_when
-from tests.servers import EARLY, TEST_SERVER, own_server, running, server_of
+from tests.servers import TEST_SERVER, own_server, running, server_of
 from workflows.contract import Config, TaskInput, TaskOutput, task_workflow_id
 from workflows.errors import SessionError
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from temporalio.client import WorkflowExecutionStatus
 
+from starter.dev_server import EARLY
 from tests.harness import WAIT, Harness, run_task, snapshot_when, timeless
-from tests.servers import EARLY, own_server
+from tests.servers import own_server
 from workflows import limits
 from workflows.contract import Config, ContextPatch
 from workflows.encoding import json_bytes

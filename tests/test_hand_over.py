@@ -10,8 +10,9 @@ from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
 from starter.client import Session
+from starter.dev_server import EARLY
 from tests.harness import WAIT, Harness, ask, details_of, hand_overs, run_task, snapshot_when, timeless
-from tests.servers import EARLY, own_server
+from tests.servers import own_server
 from workflows.contract import Config, ContextPatch
 
 BANANA = "What colour is a banana?"

@@ -13,6 +13,7 @@ from temporalio.client import Client
 from starter import registration
 from starter.client import Session
 from starter.connection import connect
+from starter.dev_server import EARLY
 from starter.registration import KEYWORD, register_search_attributes
 from tests.harness import WAIT, Harness, ask, run_task
 from tests.servers import own_server, running
@@ -97,7 +98,7 @@ def test_the_longest_owner_still_fits_a_keyword() -> None:
 
 async def test_a_hand_over_keeps_the_attributes_and_asks_again_for_them() -> None:
     """Registered only later, they are written by the next run; the one after that has nothing to write."""
-    async with serving({}, **{"limit.historyCount.suggestContinueAsNew": 40}) as temporal:
+    async with serving({}, **{EARLY: 40}) as temporal:
         harness = Harness(temporal)
         async with harness.worker(search_attributes=False):
             session = await harness.open(Config(owner="ada"))

@@ -15,7 +15,7 @@ from benchmarks.chaos.plans import INITIAL_CONTEXT, plans
 from benchmarks.command import progress
 from benchmarks.processes import WorkerProcess
 from starter.client import SessionClient
-from starter.dev_server import DevServer
+from starter.dev_server import EARLY, DevServer
 
 QUEUE = "chaos"
 WORKER = "benchmarks.chaos.worker"
@@ -42,7 +42,7 @@ async def verdict_on(course: Course, folder: Path) -> Verdict:
 
     Raises TimeoutError where callers do not get through, and RuntimeError where a worker ends by itself.
     """
-    settings: dict[str, object] = {"limit.historyCount.suggestContinueAsNew": EVENTS_A_RUN}
+    settings: dict[str, object] = {EARLY: EVENTS_A_RUN}
     server = DevServer(folder / "temporal.db", port=0, ui_port=0, http_port=0, settings=settings)
     workers = [WorkerProcess(server.address, QUEUE, WORKER, folder / f"worker-{n}.log") for n in (1, 2)]
     log = logs.Log(folder / "log.jsonl")

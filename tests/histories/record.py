@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.runtime import Runtime, TelemetryConfig
 
+from starter.dev_server import EARLY
 from tests.harness import WAIT, Harness, begun
 from tests.histories import store
 from tests.histories.scenarios import SCENARIOS, SHORT_RUNS, Scenario
@@ -36,7 +37,7 @@ _NOT_OURS = {kind.__name__.removesuffix("Workflow") for kind in TEST_KINDS if ki
 
 async def record() -> dict[str, Sequence[Recorded]]:
     """The histories of all scenarios."""
-    short_runs = {"limit.historyCount.suggestContinueAsNew": EVENTS_A_RUN}
+    short_runs = {EARLY: EVENTS_A_RUN}
     async with asyncio.TaskGroup() as group:
         ordinary = group.create_task(_on_a_server(SCENARIOS))
         short = group.create_task(_on_a_server(SHORT_RUNS, **short_runs))
