@@ -32,7 +32,8 @@ def run(main: Coroutine[Any, Any, int]) -> NoReturn:
     # Calls that fail are counted or told where they matter; the SDK would log each of its own retries.
     quiet = TelemetryConfig(logging=LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR")))
     Runtime.set_default(Runtime(telemetry=quiet))
-    # A SIGTERM ends it as Ctrl-C does, so that servers and workers are stopped.
+    # A SIGTERM ends it as Ctrl-C does, so that servers and workers are stopped. A shell's background has that ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         code = asyncio.run(main)
