@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from benchmarks.command import options, progress, run
-from benchmarks.completions import Completions
+from benchmarks.completions import ANSWER_SECONDS, Completions
 from benchmarks.contest import QUESTION
 from benchmarks.figures import Figure, percentile, show
 from benchmarks.processes import WorkerProcess, database_server, resident_mib, serving
@@ -29,9 +29,6 @@ QUEUE = "crowd"
 AT_ONCE = 40
 """Sessions that are waiting for their answer at the same time; one worker and one server are busy with fewer."""
 
-ANSWER_SECONDS = 60.0
-"""The longest wait for one answer, waking included; what takes longer counts as an error."""
-
 KEEP = "SESSIONS_MAX_CACHED_WORKFLOWS"
 ROOM_FOR_ALL = "100000"
 ROOM_FOR_FEW = "4"
@@ -44,7 +41,7 @@ class Size:
     """Steps of open sessions; tasks in the histories of those that are woken, how many of each, how often."""
 
     steps: Sequence[int] = (1_000, 2_000, 3_000, 4_000, 5_000)
-    lengths: Sequence[int] = (1, 10, 100, 400)
+    lengths: Sequence[int] = (1, 10, 100, 300)
     each: int = 3
     rounds: int = 8
 
@@ -119,9 +116,8 @@ async def prepared(client: SessionClient, size: Size) -> dict[int, list[Session]
     return found
 
 
-async def woken(client: SessionClient, size: Size) -> list[Waking]:
+async def woken(client: SessionClient, asleep: dict[int, list[Session]], rounds: int) -> list[Waking]:
     """Wake each in turn, by a query in one round and by a task in the next."""
-    asleep = await prepared(client, size)
     turns = [(length, session) for length, sessions in asleep.items() for session in sessions]
     queries, warm_queries, tasks = (defaultdict[int, list[float]](list) for _ in range(3))
     async with AsyncExitStack() as stack:
@@ -129,7 +125,7 @@ async def woken(client: SessionClient, size: Size) -> list[Waking]:
             session.id: await stack.enter_async_context(Completions(client.temporal.get_workflow_handle(session.id)))
             for _, session in turns
         }
-        for number in range(size.rounds):
+        for number in range(rounds):
             for length, session in turns:
                 queries[length].append(await _seconds(session.snapshot))
                 warm_queries[length].append(await _seconds(session.snapshot))
@@ -175,8 +171,8 @@ def waking_figures(wakings: Sequence[Waking]) -> list[Figure]:
     return sorted(found, key=lambda figure: figure.figure.rsplit("_", 1)[0])  # stable: lengths stay in their order
 
 
-async def measure(server: DevServer, size: Size) -> list[Figure]:
-    """All three parts, each with a worker of its own."""
+async def opened(server: DevServer, size: Size) -> list[Figure]:
+    """The first two parts, each with a worker of its own: all are opened and answered, and answered once more."""
     client = SessionClient(await connect(server.address), QUEUE)
     worker = WorkerProcess(server.address, QUEUE, settings={KEEP: ROOM_FOR_ALL})
     progress(f"opening {size.steps[-1]} sessions and answering each once")
@@ -187,17 +183,29 @@ async def measure(server: DevServer, size: Size) -> list[Figure]:
     async with serving(worker):
         rate, errors = await answered(client, range(size.steps[-1]), QUESTION)
         again = Step(size.steps[-1], resident_mib(worker.pid), rate, errors)
+    return crowd_figures(steps, again)
+
+
+async def evicted(server: DevServer, size: Size) -> list[Figure]:
+    """The third part: one worker makes the histories, another, which has room for a few, is measured."""
+    queue = f"{QUEUE}-asleep"
+    client = SessionClient(await connect(server.address), queue)
     progress(f"waking sessions with {', '.join(map(str, size.lengths))} tasks in their history")
-    async with serving(WorkerProcess(server.address, f"{QUEUE}-asleep", settings={KEEP: ROOM_FOR_FEW})):
-        wakings = await woken(SessionClient(client.temporal, f"{QUEUE}-asleep"), size)
-    return crowd_figures(steps, again) + waking_figures(wakings)
+    async with serving(WorkerProcess(server.address, queue, settings={KEEP: ROOM_FOR_ALL})):
+        asleep = await prepared(client, size)
+    async with serving(WorkerProcess(server.address, queue, settings={KEEP: ROOM_FOR_FEW})):
+        return waking_figures(await woken(client, asleep, size.rounds))
 
 
 async def main() -> int:
     """The command; its exit code is 1 where a session was not answered."""
-    chosen = options("benchmarks.crowd", __doc__).parse_args()
+    parser = options("benchmarks.crowd", __doc__)
+    parser.add_argument("--waking", action="store_true", help="only the last part: how fast an evicted session wakes")
+    chosen = parser.parse_args()
+    size = QUICK if chosen.quick else WHOLE
     async with database_server() as server:
-        found = await measure(server, QUICK if chosen.quick else WHOLE)
+        found = [] if chosen.waking else await opened(server, size)
+        found += await evicted(server, size)
     show("Many open sessions on one worker", found, as_json=chosen.json)
     return int(any(figure.ours > 0 for figure in found if figure.figure.endswith("errors")))
 

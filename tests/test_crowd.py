@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from benchmarks.crowd import Size, Step, Waking, answered, crowd_figures, grown, waking_figures, woken
+from benchmarks.crowd import Size, Step, Waking, answered, crowd_figures, grown, prepared, waking_figures, woken
 from tests.harness import Harness
 
 
@@ -19,8 +19,8 @@ async def test_every_session_of_a_crowd_is_answered_and_the_worker_weighed(harne
 
 @pytest.mark.not_on_test_server("a long poll of a history did not bring its later events")
 async def test_sessions_of_each_length_are_woken_by_queries_and_tasks(harness: Harness) -> None:
-    size = Size(lengths=(1, 3), each=2, rounds=2)
-    found = await woken(harness.client, size)
+    asleep = await prepared(harness.client, Size(lengths=(1, 3), each=2))
+    found = await woken(harness.client, asleep, rounds=2)
     assert [(1, 4, 4), (3, 4, 4)] == [(w.length, len(w.queries), len(w.tasks)) for w in found]
 
 
