@@ -48,10 +48,8 @@ class IdleAnswer:
         return TaskOutput(output=f"I do not know {task.input}")
 
 
-def _differently(trial: str) -> dict[str, Any]:
+def options_of(trial: str) -> dict[str, Any]:
     """What of the worker's options the trial is. Raises KeyError for one that is not here."""
-    if trial == "no-page":
-        workflows.details.render = lambda state: ""  # noqa: ARG005 (by its name)
     polling = PollerBehaviorAutoscaling()
     trials: dict[str, dict[str, Any]] = {
         "all-in-sandbox": {"workflow_runner": SandboxedWorkflowRunner()},
@@ -67,7 +65,10 @@ async def main() -> None:
     """Serve until killed."""
     client = await connect()
     findable = await register_search_attributes(client)
-    options = {"kinds": KINDS, **_differently(os.environ["BENCHMARK_TRIAL"])}
+    trial = os.environ["BENCHMARK_TRIAL"]
+    options = {"kinds": KINDS, **options_of(trial)}
+    if trial == "no-page":
+        workflows.details.render = lambda state: ""  # noqa: ARG005 (by its name)
     await build_worker(client, OfflineModel(), queue=task_queue(), search_attributes=findable, **options).run()
 
 

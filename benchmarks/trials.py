@@ -122,15 +122,15 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 async def compared(size: Size) -> dict[str, tuple[Sequence[float], Sequence[float]]]:
     """The medians of each trial, and those of the product as it is in the same rounds."""
     found = {}
-    async with running(AS_IT_IS) as ours:
-        for trial in size.trials:
-            async with running(trial) as other:
-                rounds: dict[Running, list[Sequence[float]]] = {ours: [], other: []}
-                for number in range(size.rounds):
-                    progress(f"{trial.name}: round {number + 1} of {size.rounds}")
-                    for one in (ours, other) if number % 2 else (other, ours):
-                        rounds[one].append(await one.measured(size))
-            found[trial.name] = (_medians(rounds[other]), _medians(rounds[ours]))
+    for trial in size.trials:
+        # Both fresh: a server with more in its file is slower.
+        async with running(AS_IT_IS) as ours, running(trial) as other:
+            rounds: dict[Running, list[Sequence[float]]] = {ours: [], other: []}
+            for number in range(size.rounds):
+                progress(f"{trial.name}: round {number + 1} of {size.rounds}")
+                for one in (ours, other) if number % 2 else (other, ours):
+                    rounds[one].append(await one.measured(size))
+        found[trial.name] = (_medians(rounds[other]), _medians(rounds[ours]))
     return found
 
 
@@ -142,7 +142,7 @@ async def main(size: Size, *, as_json: bool) -> int:
     """Measure and report."""
     found = await compared(size)
     if as_json:
-        show("", list(_figures(found)), as_json=True)
+        show("", list(figures(found)), as_json=True)
         return 0
     rows = [
         (name, *(f"{tried:.1f} ({tried / ours:.2f})" for tried, ours in zip(*pair, strict=True)))
@@ -153,7 +153,8 @@ async def main(size: Size, *, as_json: bool) -> int:
     return 0
 
 
-def _figures(found: dict[str, tuple[Sequence[float], Sequence[float]]]) -> Iterator[Figure]:
+def figures(found: dict[str, tuple[Sequence[float], Sequence[float]]]) -> Iterator[Figure]:
+    """What each trial took, and that by what the product took in the same rounds."""
     for trial, pair in found.items():
         for name, tried, ours in zip(FIGURES, *pair, strict=True):
             yield Figure(f"{name}_of_{trial}", tried)

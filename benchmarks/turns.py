@@ -1,14 +1,21 @@
 """Speed against the limit: our session and the barest possible one, in alternation on one embedded server."""
 
+import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from temporalio.client import Client
+
 from benchmarks.command import options, progress, run
-from benchmarks.contest import Burst, Contestant, Loop, burst, closed_loop, contestants
+from benchmarks.completions import ANSWER_SECONDS
+from benchmarks.contest import QUESTION, Burst, Contestant, Loop, burst, closed_loop, contestants
 from benchmarks.figures import Figure, medians, percentile, show
 from benchmarks.processes import database_server, serving
+from starter.client import SessionClient
 from starter.connection import connect
 from starter.dev_server import DevServer
+from workflows.contract import SESSION_TYPE
 
 
 @dataclass(frozen=True)
@@ -26,10 +33,11 @@ WHOLE, QUICK = Size(), Size(rounds=2, loop=15, sessions=10, tasks=5)
 
 @dataclass(frozen=True)
 class Round:
-    """What one contestant did in one round."""
+    """What one contestant did in one round; `asked`: seconds of each `Session.ask`, which only ours has."""
 
     loop: Loop
     burst: Burst
+    asked: Sequence[float]
 
 
 async def measured(size: Size, *, tuned: bool) -> dict[str, list[Round]]:
@@ -51,19 +59,32 @@ async def _rounds(size: Size, server: DevServer, pair: Sequence[Contestant]) -> 
         for contestant in pair if number % 2 else reversed(pair):
             progress(f"round {number + 1} of {size.rounds}: {contestant.name}")
             loop = await closed_loop(temporal, contestant, size.loop)
-            rounds[contestant.name].append(
-                Round(loop, await burst(temporal, contestant, server, size.sessions, size.tasks))
-            )
+            load = await burst(temporal, contestant, server, size.sessions, size.tasks)
+            answers = await asked(temporal, contestant, size.loop) if contestant.workflow_type == SESSION_TYPE else []
+            rounds[contestant.name].append(Round(loop, load, answers))
     return rounds
+
+
+async def asked(temporal: Client, contestant: Contestant, tasks: int) -> Sequence[float]:
+    """The closed loop as a caller sees it: seconds from the question until the answer is in hand."""
+    session = await SessionClient(temporal, contestant.queue).open(f"{contestant.name}-{uuid.uuid4().hex[:12]}")
+    seconds = []
+    for _ in range(tasks):
+        started = time.perf_counter()
+        await session.ask(QUESTION, wait=ANSWER_SECONDS)
+        seconds.append(time.perf_counter() - started)
+    await session.close()
+    return seconds
 
 
 def figures(rounds: dict[str, list[Round]], prefix: str = "") -> list[Figure]:
     """The medians of all rounds, by the names that are looked for."""
     sides = {side: [_numbers(one) for one in of_side] for side, of_side in rounds.items()}
-    return [
+    pairs = [
         medians(prefix + name, (one[name] for one in sides["ours"]), (one[name] for one in sides["bare"]))
         for name in sides["ours"][0]
     ]
+    return [*pairs, medians(prefix + "ask_p50_ms", (1_000 * percentile(one.asked, 0.5) for one in rounds["ours"]))]
 
 
 def _numbers(one: Round) -> dict[str, float]:
