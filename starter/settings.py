@@ -65,7 +65,7 @@ class Settings(BaseModel):
         1_000,
         ge=0,
         le=1_000_000,
-        description="Sessions and running tasks kept in memory, some 170 KiB each (measured). One that is not there is "
+        description="Sessions and running tasks kept in memory, from 80 KiB each (measured). One that is not there is "
         "replayed from its history when something happens in it. 0 replays always.",
     )
     max_concurrent_activities: int = Field(
