@@ -127,6 +127,8 @@ async def test_waiting_ends_after_the_time_given_and_the_task_goes_on(harness: H
     task_id = await session.submit(2, kind="Countdown")
     with pytest.raises(TimeoutError):
         await session.result(task_id, wait=0.3)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(session.finished(wait=0.3), WAIT / 2)
     assert (await session.result(task_id, WAIT)).output == 0
 
 
