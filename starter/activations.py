@@ -38,7 +38,7 @@ def runners(every: WorkflowRunner | None = None) -> dict[str, Any]:
     """What a Worker and a Replayer run workflows by, as their options; `every`: one runner for all of them.
 
     Kinds run in the SDK's sandbox, which finds clocks, chance and files in workflow code. Sessions and the kinds that
-    come with them do without (`sandboxed=False`): it would cost a quarter of the worker's processor time
+    come with them do without (`sandboxed=False`): it would take nearly half as much processor time again
     (`docs/performance.md`), and the test suite runs and replays every one of them in the sandbox.
     """
     return {

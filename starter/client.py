@@ -116,9 +116,8 @@ class Session:
         """
         task_id = task_id or f"task-{uuid.uuid4().hex[:16]}"
         request = parsed(TaskRequest, {"task_id": task_id, "input": task_input, "context": context, **options})
-        await self._calls.signal(
-            "submit", request.model_dump(mode="json", exclude_none=True) | {"input": request.input}
-        )
+        body = request.model_dump(mode="json", exclude_none=True) | {"input": request.input}
+        await self._calls.signal("submit", body)
         return task_id
 
     async def result(self, task_id: str, wait: float | None = None) -> TaskRecord:
@@ -128,8 +127,10 @@ class Session:
         workflow. A worker that is away meanwhile is waited for. Raises SessionError (UnknownTask) and TimeoutError.
         """
         async with asyncio.timeout(wait):
-            pause = FIRST_LOOK
+            seen: TaskStatus | None = None
             while (record := await self._record(task_id)).status in _WAITING:
+                if record.status != seen:  # what a task waited in the list is no reason to wait after its end
+                    seen, pause = record.status, FIRST_LOOK
                 if record.status != "running" or await self._child_ended(task_workflow_id(self.id, task_id)):
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_LOOK)
@@ -182,9 +183,8 @@ class Session:
 
     async def cancel(self, task_id: str, reason: str | None = None) -> None:
         """Ask for the end of a waiting or running task; its record shows what became of it."""
-        await self._calls.signal(
-            "cancel_task", parsed(CancelRequest, {"task_id": task_id, "reason": reason}).model_dump()
-        )
+        request = parsed(CancelRequest, {"task_id": task_id, "reason": reason})
+        await self._calls.signal("cancel_task", request.model_dump())
 
     async def respond(self, task_id: str, value: Any, question_id: str | None = None) -> None:
         """Answer what a task asks; with `question_id` only that question. A refusal shows under `rejected`."""
@@ -221,9 +221,8 @@ class Session:
 
     async def close(self, mode: CloseMode = "drain", reason: str | None = None) -> None:
         """Ask the session to end; `finished` waits for it. Raises SessionError (SessionClosed) if it has ended."""
-        await self._calls.signal(
-            "close", parsed(CloseRequest, {"mode": mode, "reason": reason}).model_dump(mode="json")
-        )
+        request = parsed(CloseRequest, {"mode": mode, "reason": reason})
+        await self._calls.signal("close", request.model_dump(mode="json"))
 
     async def finished(self, wait: float | None = None) -> Snapshot:
         """Wait until the session has ended, `wait` seconds at most, and return its final snapshot.
@@ -258,5 +257,6 @@ class Session:
             return record
         child = self.temporal.get_workflow_handle(task_workflow_id(self.id, record.task_id), result_type=TaskOutput)
         with contextlib.suppress(WorkflowFailureError, RPCError):  # beyond the namespace's retention
-            return record.model_copy(update={"output": (await child.result()).output})
+            output = await self._calls.patiently(child.result, LONGEST_LOOK)
+            return record.model_copy(update={"output": output.output})
         return record

@@ -1,6 +1,8 @@
 """SessionClient: what a program meets that opens, waits, comes too late or asks for what is not there."""
 
 import asyncio
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.client import Client, WorkflowUpdateFailedError
@@ -46,7 +48,7 @@ async def test_a_caller_does_not_sleep_over_the_end_of_a_long_task(
     """However long the task has run: else the answer after half a minute would be noticed two seconds late."""
     session = await harness.open()
     task_id = await session.submit("for ever", kind="Hang")
-    await snapshot_when(session, lambda snapshot: snapshot.running is not None)
+    await snapshot_when(session, lambda snapshot: snapshot.running is not None and snapshot.running.run_id is not None)
     monkeypatch.setattr(client, "LONGEST_LOOK", 0.1)
     monkeypatch.setattr(client, "FIRST_LOOK", WAIT)
     looks, look = [], session.task
@@ -60,6 +62,18 @@ async def test_a_caller_does_not_sleep_over_the_end_of_a_long_task(
         await session.result(task_id, 2.0)
     assert len(looks) > 3
     await session.close("now")
+
+
+async def test_a_caller_does_not_sleep_over_the_end_of_a_task_that_waited_its_turn(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LONGEST_LOOK", WAIT)
+    monkeypatch.setattr(client, "FIRST_LOOK", 0.05)
+    session = await harness.open(Config(default_kind="Countdown"))
+    await session.submit(2)
+    record = await session.result(await session.submit(2), WAIT)
+    assert record.finished_at
+    assert datetime.now(UTC) - record.finished_at < timedelta(seconds=2)  # the looks before were 1.6 and 3.2 s apart
 
 
 async def test_an_output_the_session_has_no_room_for_is_read_from_the_task(harness: Harness) -> None:
@@ -127,8 +141,9 @@ async def test_waiting_ends_after_the_time_given_and_the_task_goes_on(harness: H
     task_id = await session.submit(2, kind="Countdown")
     with pytest.raises(TimeoutError):
         await session.result(task_id, wait=0.3)
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(session.finished(wait=0.3), WAIT / 2)
+    async with asyncio.timeout(WAIT / 2):
+        with pytest.raises(TimeoutError):
+            await session.finished(wait=0.3)
     assert (await session.result(task_id, WAIT)).output == 0
 
 
@@ -184,6 +199,25 @@ async def test_a_caller_who_waits_sits_it_out(temporal: Client, failure: Excepti
         return "yellow"
 
     assert "yellow" == await SessionCalls(temporal, "s").patiently(call, 0.01)
+
+
+async def test_a_caller_who_waits_for_the_end_of_a_session_sits_it_out(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LONGEST_LOOK", 0.01)
+    session = await harness.open()
+    await session.close()
+    failures, calling = [RPCError("transport error", RPCStatusCode.UNAVAILABLE, b"")], SessionCalls.calling
+
+    async def once_away(calls: SessionCalls, call: Awaitable[object]) -> object:
+        answer = await calling(calls, call)
+        if failures:
+            raise failures.pop()
+        return answer
+
+    monkeypatch.setattr(SessionCalls, "calling", once_away)
+    assert "closed" == (await session.finished(WAIT)).status
+    assert [] == failures
 
 
 async def test_a_caller_who_waits_is_told_what_does_not_pass(temporal: Client) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from temporalio import workflow
 from temporalio.client import Client, WorkflowHistory
 from temporalio.testing import ActivityEnvironment
 
@@ -22,7 +23,9 @@ from tests.openai_server import OpenAIServer, ok, refusal
 from tests.servers import Server
 from worker import KINDS, build_worker
 from workflows.contract import task_workflow_id
+from workflows.kinds.unknown import UnknownKindWorkflow
 from workflows.progress import Progress
+from workflows.session import SessionWorkflow
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = "sk-test-0123456789abcdefghij"
@@ -57,6 +60,11 @@ async def test_a_kind_that_looks_at_a_clock_fails_by_name_on_a_worker_as_users_r
         assert record.error is not None
         assert ("failed", "RestrictedWorkflowAccessError") == (record.status, record.error.type)
         assert "yellow" in await ask(session, "What colour is a banana?")
+
+
+def test_sessions_and_the_kinds_that_come_with_them_do_without_the_sandbox() -> None:
+    ours = [SessionWorkflow, *KINDS, UnknownKindWorkflow]
+    assert {False} == {workflow._Definition.must_from_class(one).sandboxed for one in ours}
 
 
 async def test_a_kind_on_another_workers_queue_speaks_only_json(harness: Harness, server: Server) -> None:

@@ -115,7 +115,7 @@ SHORTEST_SECONDS = 0.001
 # --- budgets of one run ---------------------------------------------------------------------------------------------
 
 RUN_TASKS = 500
-"""Tasks a run executes before it continues as new: at 13 events a task, 6,500 events, a replay of about a second."""
+"""Tasks a run executes before it continues as new: at 13 events a task, 6,500 events, a replay of about two seconds."""
 
 RUN_EVENTS = 10_000
 """History events of a run. The server warns at 10,240 and ends the workflow at 51,200."""
