@@ -1,6 +1,7 @@
 """The servers and workers that tests run on. Everything started here is stopped here, whatever a test does."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 
@@ -24,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """The mark that keeps a test from a server, with the server's fact; a key that nothing may keep."""
     config.addinivalue_line("markers", "not_on_test_server(fact): the time-skipping test server cannot do this")
     os.environ[canary.VARIABLE] = canary.SECRET
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has it so in its background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
