@@ -83,17 +83,10 @@ class SessionCalls:
         request = {**body, "request_id": uuid.uuid4().hex}
         try:
             async with asyncio.timeout(UPDATE_SECONDS):
-                while True:
-                    try:
-                        answer: dict[str, Any] = await self.calling(self._handle.execute_update(name, request))
-                    except (NoWorkerError, _HandedOver):
-                        pass
-                    except RPCError as error:
-                        if error.status not in TRANSIENT:
-                            raise
-                    else:
-                        return answer
-                    await asyncio.sleep(UPDATE_PAUSE)
+                answer: dict[str, Any] = await self.patiently(
+                    lambda: self.calling(self._handle.execute_update(name, request)), UPDATE_PAUSE
+                )
+                return answer
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):  # the SDK's name for being cancelled by ours
             raise self._no_worker() from None
 
@@ -113,7 +106,7 @@ class SessionCalls:
         while True:
             try:
                 return await call()
-            except NoWorkerError:
+            except (NoWorkerError, _HandedOver):
                 pass
             except RPCError as error:
                 # The server refuses a long poll for its "branch tokens" now and then; sent again it goes through.
