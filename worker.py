@@ -17,15 +17,16 @@ from activities.answer import AnswerActivities
 from activities.child_tasks import terminate_child, watch_child
 from activities.countdown import count_down
 from activities.fork import read_context
-from activities.language_model import LanguageModel
-from activities.models import model_named
+from activities.models.named import model_named
+from activities.models.protocol import LanguageModel
 from activities.visibility import VisibilityActivities
-from starter import dev_server, telemetry
-from starter.activations import runners
-from starter.connection import NoServerError, connect, task_queue
-from starter.deployment import deployment
-from starter.registration import register_search_attributes
-from starter.settings import Settings
+from starter import dev_server
+from starter.client.connection import NoServerError, connect, task_queue
+from starter.serving import telemetry
+from starter.serving.activations import runners
+from starter.serving.deployment import deployment
+from starter.serving.registration import register_search_attributes
+from starter.serving.settings import Settings
 from workflows.kinds.answer import AnswerWorkflow
 from workflows.kinds.countdown import CountdownWorkflow
 from workflows.kinds.unknown import UnknownKindWorkflow

@@ -4,8 +4,8 @@ import asyncio
 
 from temporalio import activity
 
-from activities.language_model import LanguageModel, ModelReply, ModelRequest
-from workflows.limits import MODEL_HEARTBEAT_SECONDS
+from activities.models.protocol import LanguageModel, ModelReply, ModelRequest
+from workflows.wire.limits import MODEL_HEARTBEAT_SECONDS
 
 
 class AnswerActivities:

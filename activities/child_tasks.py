@@ -9,9 +9,9 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contract import ErrorInfo
-from workflows.errors import ErrorType
-from workflows.limits import WATCH_TIMEOUT_SECONDS
-from workflows.outcomes import TaskEnd, failed_end
+from workflows.wire.errors import ErrorType
+from workflows.wire.limits import WATCH_TIMEOUT_SECONDS
+from workflows.wire.outcomes import TaskEnd, failed_end
 
 _WAIT_SHARE = 0.8  # of an attempt: leaves it time to report before its own timeout
 

@@ -6,7 +6,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contract import ContextView, ForkSource
-from workflows.errors import NOT_READY, ErrorType
+from workflows.wire.errors import NOT_READY, ErrorType
 
 
 @activity.defn

@@ -5,7 +5,7 @@ Only the newest report is kept, by the server, until the activity ends; none of 
 
 from temporalio import activity
 
-from workflows.progress import Progress
+from workflows.wire.progress import Progress
 
 
 def report(done: float, total: float | None = None, note: str | None = None) -> None:

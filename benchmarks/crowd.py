@@ -18,11 +18,11 @@ from benchmarks.completions import ANSWER_SECONDS, Completions
 from benchmarks.contest import QUESTION
 from benchmarks.figures import Figure, percentile, show
 from benchmarks.processes import WorkerProcess, database_server, resident_mib, serving
-from starter.calls import NoWorkerError
 from starter.client import Session, SessionClient
-from starter.connection import connect
+from starter.client.calls import NoWorkerError
+from starter.client.connection import connect
 from starter.dev_server import DevServer
-from workflows.errors import SessionError
+from workflows.wire.errors import SessionError
 
 QUEUE = "crowd"
 

@@ -20,9 +20,9 @@ from benchmarks.figures import Figure, show
 from benchmarks.growth_worker import TEXT
 from benchmarks.processes import WorkerProcess, cpu_seconds, database_server, serving
 from starter.client import Session, SessionClient
-from starter.connection import connect
-from workflows import limits
+from starter.client.connection import connect
 from workflows.contract import SESSION_TYPE, Config
+from workflows.wire import limits
 
 MARKS, QUICK_MARKS = (50, 500, 2_000, 5_000), (30, 100, 200)
 """Tasks of one session at which it is measured."""

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from activities.language_model import ModelReply, ModelRequest
-from starter.connection import connect, task_queue
+from activities.models.protocol import ModelReply, ModelRequest
+from starter.client.connection import connect, task_queue
 from worker import build_worker
 from workflows.contract import ContextPatch
 

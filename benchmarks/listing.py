@@ -7,7 +7,7 @@ import time
 from benchmarks import command, figures
 from benchmarks.figures import Figure
 from starter.client import SessionClient
-from starter.connection import connect
+from starter.client.connection import connect
 from starter.dev_server import DevServer
 
 SESSIONS, QUICK_SESSIONS = 2_000, 400

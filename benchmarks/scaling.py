@@ -13,7 +13,7 @@ from benchmarks.command import options, progress, run
 from benchmarks.contest import Burst, Contestant, burst
 from benchmarks.figures import Figure, show
 from benchmarks.processes import WorkerProcess, cpu_seconds, database_server, serving
-from starter.connection import connect
+from starter.client.connection import connect
 from starter.dev_server import DevServer
 from workflows.contract import SESSION_TYPE
 

@@ -20,13 +20,13 @@ from benchmarks.contest import QUESTION
 from benchmarks.drift import Drift, Sample, drift
 from benchmarks.figures import percentile, table
 from benchmarks.processes import WorkerProcess, database_server, resident_mib, serving
-from starter.calls import NoWorkerError
 from starter.client import Session, SessionClient
-from starter.connection import connect
+from starter.client.calls import NoWorkerError
+from starter.client.connection import connect
 from starter.dev_server import EARLY
-from workflows import limits
 from workflows.contract import SESSION_TYPE
-from workflows.errors import SessionError
+from workflows.wire import limits
+from workflows.wire.errors import SessionError
 
 QUEUE = "soak"
 

@@ -9,15 +9,15 @@ from temporalio import workflow
 from temporalio.worker import PollerBehaviorAutoscaling
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-import workflows.details
+import workflows.state.details
 from activities.answer import AnswerActivities
-from activities.language_model import ModelRequest
-from activities.offline_model import OfflineModel
-from starter.connection import connect, task_queue
-from starter.registration import register_search_attributes
+from activities.models.offline import OfflineModel
+from activities.models.protocol import ModelRequest
+from starter.client.connection import connect, task_queue
+from starter.serving.registration import register_search_attributes
 from worker import KINDS, build_worker
 from workflows.contract import TaskInput, TaskOutput
-from workflows.limits import MODEL_TIMEOUT_SECONDS
+from workflows.wire.limits import MODEL_TIMEOUT_SECONDS
 
 
 @workflow.defn(name="Answer", sandboxed=False, failure_exception_types=[Exception])
@@ -68,7 +68,7 @@ async def main() -> None:
     trial = os.environ["BENCHMARK_TRIAL"]
     options = {"kinds": KINDS, **options_of(trial)}
     if trial == "no-page":
-        workflows.details.render = lambda state: ""  # noqa: ARG005 (by its name)
+        workflows.state.details.render = lambda state: ""  # noqa: ARG005 (by its name)
     await build_worker(client, OfflineModel(), queue=task_queue(), search_attributes=findable, **options).run()
 
 

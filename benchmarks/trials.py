@@ -12,7 +12,7 @@ from benchmarks.command import options, progress, run
 from benchmarks.contest import Contestant, burst, closed_loop
 from benchmarks.figures import Figure, percentile, show, table
 from benchmarks.processes import WORKER, WorkerProcess, database_server, serving
-from starter.connection import connect
+from starter.client.connection import connect
 from starter.dev_server import DevServer
 from workflows.contract import SESSION_TYPE
 

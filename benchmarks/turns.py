@@ -13,7 +13,7 @@ from benchmarks.contest import QUESTION, Burst, Contestant, Loop, burst, closed_
 from benchmarks.figures import Figure, medians, percentile, show
 from benchmarks.processes import database_server, serving
 from starter.client import SessionClient
-from starter.connection import connect
+from starter.client.connection import connect
 from starter.dev_server import DevServer
 from workflows.contract import SESSION_TYPE
 

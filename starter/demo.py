@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from starter.client import Session, SessionClient
+from starter.client.watching import task_progress
 from starter.dev_server import DevServer
-from starter.watching import task_progress
 from workflows.contract import TaskRecord, task_workflow_id
 
 _Result = TypeVar("_Result")

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 from temporalio.client import Client
 
-from starter.connection import connect
+from starter.client.connection import connect
 from starter.dev_server import DevServer
 from tests import canary
 from tests.harness import Harness

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from workflows.contract import ContextPatch
-from workflows.encoding import canonical
+from workflows.wire.encoding import canonical
 
 KEYS = st.sampled_from("abn")  # "n" must not be read under `read: none`
 VALUES = st.sampled_from([None, False, True, 0, 1, 1.0, "", "x" * 20, [], [1], [None, [2]], {"k": None}, {"k": [1]}])

@@ -16,14 +16,14 @@ from temporalio.worker import Replayer, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
-from activities.language_model import LanguageModel
-from activities.offline_model import OfflineModel
-from starter.activations import runners
-from starter.calls import NoWorkerError
+from activities.models.offline import OfflineModel
+from activities.models.protocol import LanguageModel
 from starter.client import Session, SessionClient
-from starter.connection import connect
-from starter.registration import register_search_attributes
-from starter.watching import task_progress
+from starter.client.calls import NoWorkerError
+from starter.client.connection import connect
+from starter.client.watching import task_progress
+from starter.serving.activations import runners
+from starter.serving.registration import register_search_attributes
 from tests import canary
 from tests.conformance import caller
 from tests.kinds import TEST_KINDS
@@ -31,9 +31,9 @@ from tests.servers import Server, running
 from worker import KINDS, build_worker
 from workflows.contract import Config, Snapshot, TaskRecord
 from workflows.kinds.unknown import UnknownKindWorkflow
-from workflows.messages import DATA_CONVERTER
-from workflows.progress import Progress
 from workflows.session import SessionWorkflow
+from workflows.wire.messages import DATA_CONVERTER
+from workflows.wire.progress import Progress
 
 WAIT = 60.0
 """Seconds any single wait may take on a loaded machine."""

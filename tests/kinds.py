@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contract import ContextPatch, TaskInput, TaskOutput
-    from workflows.waiting import ask_person
+    from workflows.kinds.waiting import ask_person
 
 
 @workflow.defn(name="Raise", failure_exception_types=[Exception])

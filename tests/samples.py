@@ -12,11 +12,11 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 import tests.hypothesis_profiles  # noqa: F401 (whoever draws from here runs under our profiles)
-from workflows import limits
 from workflows.contract import Config, TaskOutput, TaskRecord, TaskRequest
-from workflows.errors import SessionError
-from workflows.pending import PendingTask
-from workflows.state import SessionState
+from workflows.state.pending import PendingTask
+from workflows.state.session_state import SessionState
+from workflows.wire import limits
+from workflows.wire.errors import SessionError
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 

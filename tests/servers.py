@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from starter.connection import connect
+from starter.client.connection import connect
 from starter.dev_server import LOOPBACK, START_SECONDS, DevServer, free_port
 
 DEV, SKIPPING, TEST_SERVER = "dev", "skipping", "test-server"

@@ -9,7 +9,7 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import WorkflowExecutionStatus
 
 from starter.client import Session
-from starter.connection import connect
+from starter.client.connection import connect
 from starter.dev_server import EARLY
 from tests.harness import WAIT, Harness, ask, snapshot_when
 from tests.servers import own_server, running

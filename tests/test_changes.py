@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from starter.changes import Change, changes
 from starter.cli import watched
-from starter.watching import Look
+from starter.client.changes import Change, changes
+from starter.client.watching import Look
 from tests.samples import DONE, NOW, at, running, session, start
 from workflows.contract import Question, WaitingNotice
-from workflows.errors import ErrorType, SessionError
-from workflows.progress import Progress
-from workflows.state import SessionState
+from workflows.state.session_state import SessionState
+from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.progress import Progress
 
 
 def _look(state: SessionState, **found: Any) -> Look:

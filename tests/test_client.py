@@ -10,12 +10,12 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from starter import client
-from starter.calls import UNANSWERED, NoWorkerError, SessionCalls, _HandedOver
 from starter.client import SessionClient
-from starter.connection import NoServerError
+from starter.client.calls import UNANSWERED, NoWorkerError, SessionCalls, _HandedOver
+from starter.client.connection import NoServerError
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when, timeless
 from workflows.contract import Config, ContextPolicy, TaskRecord
-from workflows.errors import SessionError
+from workflows.wire.errors import SessionError
 
 
 async def test_fifty_callers_wait_in_one_session(harness: Harness) -> None:
@@ -163,7 +163,7 @@ async def test_a_session_ended_from_outside_has_a_named_error(harness: Harness) 
 
 
 async def test_an_update_without_a_worker_is_given_up(temporal: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("starter.calls.UPDATE_SECONDS", 1.0)
+    monkeypatch.setattr("starter.client.calls.UPDATE_SECONDS", 1.0)
     session = await Harness(temporal).open()
     with pytest.raises(NoWorkerError):
         await session.patch_context({"set": {"tea": 1}})

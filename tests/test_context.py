@@ -18,12 +18,12 @@ from tests.samples import (
     session,
     start,
 )
-from workflows import limits
-from workflows.context import SessionContext
 from workflows.contract import CancelRequest, ContextPatch, PatchRequest, RollbackRequest, TaskOutput
-from workflows.encoding import canonical
-from workflows.errors import SessionError
-from workflows.state import SessionState
+from workflows.state.context import SessionContext
+from workflows.state.session_state import SessionState
+from workflows.wire import limits
+from workflows.wire.encoding import canonical
+from workflows.wire.errors import SessionError
 
 READ_ONLY = {"write": False}
 

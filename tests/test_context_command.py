@@ -11,8 +11,8 @@ from starter.dev_server import DevServer
 from tests.harness import Harness, run_task
 from tests.samples import NOW, accepted
 from tests.test_cli import Ran, _run, on_terminal
-from workflows.context import SessionContext
 from workflows.contract import ContextPatch
+from workflows.state.context import SessionContext
 
 VALUES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ({"k": 1}, {"k": 1}, {}),

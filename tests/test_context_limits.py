@@ -3,10 +3,10 @@
 import pytest
 
 from tests.samples import EXPANDING, NOW, accepted, carried, handed_over, refused
-from workflows import limits
-from workflows.context import SessionContext
 from workflows.contract import ContextPatch, ContextView, Turn
-from workflows.encoding import json_bytes, model_bytes
+from workflows.state.context import SessionContext
+from workflows.wire import limits
+from workflows.wire.encoding import json_bytes, model_bytes
 
 
 def appended(context: SessionContext, times: int, size: int) -> None:

@@ -8,8 +8,6 @@ from hypothesis.stateful import invariant, precondition, rule
 
 from tests.context_model import PATCHES, VALUES, changed, patched, weight
 from tests.samples import NOW, UnderLimits, carried, handed_over, known, refused, request, session
-from workflows import limits
-from workflows.context import SessionContext
 from workflows.contract import (
     CancelRequest,
     ConfigureRequest,
@@ -19,8 +17,10 @@ from workflows.contract import (
     RollbackRequest,
     TaskOutput,
 )
-from workflows.encoding import canonical
-from workflows.errors import SessionError
+from workflows.state.context import SessionContext
+from workflows.wire import limits
+from workflows.wire.encoding import canonical
+from workflows.wire.errors import SessionError
 
 READS = st.sampled_from(["all", "none", [], ["a", "missing"]])
 TURNS = st.integers(0, 3)

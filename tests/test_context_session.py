@@ -11,9 +11,9 @@ from temporalio.exceptions import ApplicationError
 
 from starter.client import Session
 from tests.harness import WAIT, Harness, run_task
-from workflows import limits
 from workflows.contract import ISOLATED, ContextPolicy, TaskInput, task_workflow_id
-from workflows.errors import SessionError
+from workflows.wire import limits
+from workflows.wire.errors import SessionError
 
 TOO_LARGE = {"k": "x" * limits.CONTEXT_BYTES}
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from tests.samples import NOW, refused
-from workflows import contract, limits
+from workflows import contract
 from workflows.contract import (
     CancelRequest,
     CloseRequest,
@@ -22,9 +22,10 @@ from workflows.contract import (
     StartRequest,
     TaskRequest,
 )
-from workflows.errors import ErrorType, SessionError
-from workflows.fields import Carried, Request
-from workflows.validation import checked_id, parsed
+from workflows.wire import limits
+from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.fields import Carried, Request
+from workflows.wire.validation import checked_id, parsed
 
 MOMENT = "2026-11-23T09:00:00Z"
 TASK = {"task_id": "a", "input": 1}

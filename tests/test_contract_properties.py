@@ -9,10 +9,10 @@ from pydantic_core import from_json
 
 from tests.samples import JSON, NOW
 from tests.test_contract import MINIMAL
-from workflows import limits
-from workflows.errors import ErrorType, SessionError
-from workflows.fields import Carried, Request
-from workflows.validation import checked_id, parsed
+from workflows.wire import limits
+from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.fields import Carried, Request
+from workflows.wire.validation import checked_id, parsed
 
 REQUESTS = [model for model in MINIMAL if issubclass(model, Request)]
 CARRIED = [model for model in MINIMAL if issubclass(model, Carried)]

@@ -13,7 +13,7 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from starter.client import Session, SessionClient
-from starter.connection import connect
+from starter.client.connection import connect
 from starter.dev_server import DevServer
 from tests.harness import WAIT, Harness, progress_of
 from tests.servers import Server

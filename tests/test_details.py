@@ -20,10 +20,10 @@ from workflows.contract import (
     TaskRequest,
     WaitingNotice,
 )
-from workflows.details import of_task, render, summary
-from workflows.errors import SessionError
-from workflows.signals import act
-from workflows.state import SessionState
+from workflows.state.details import of_task, render, summary
+from workflows.state.session_state import SessionState
+from workflows.state.signals import act
+from workflows.wire.errors import SessionError
 
 PAGE_BYTES = 12_000
 """Far below the 20,000 that Temporal takes, and a URL of its percent-encoded form below 20,000 too."""

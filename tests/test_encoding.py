@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from tests.samples import EXPANDING, JSON, accepted
-from workflows import limits
-from workflows.encoding import canonical, clip, json_bytes, model_bytes, preview, short_hash
+from workflows.wire import limits
+from workflows.wire.encoding import canonical, clip, json_bytes, model_bytes, preview, short_hash
 
 
 def nested(levels: int, leaf: Any) -> Any:

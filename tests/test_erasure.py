@@ -11,13 +11,13 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from starter.client import SessionClient
-from starter.connection import connect
+from starter.client.connection import connect
+from starter.client.erasure import Erased, Erasure, NotErasedError
 from starter.dev_server import EARLY
-from starter.erasure import Erased, Erasure, NotErasedError
 from tests.harness import WAIT, Harness, ask, snapshot_when
 from tests.servers import TEST_SERVER, own_server, running, server_of
 from workflows.contract import Config, TaskInput, TaskOutput, task_workflow_id
-from workflows.errors import SessionError
+from workflows.wire.errors import SessionError
 
 BANANA = "What colour is a banana?"
 CANNOT_LIST = "it cannot list or count workflows (UNIMPLEMENTED)"
@@ -41,8 +41,8 @@ class BegetWorkflow:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The dev server lists a start within milliseconds."""
-    monkeypatch.setattr("starter.erasure.LAG_SECONDS", 0.3)
-    monkeypatch.setattr("starter.erasure.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("starter.client.erasure.LAG_SECONDS", 0.3)
+    monkeypatch.setattr("starter.client.erasure.LOOK_SECONDS", 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ async def test_a_server_that_cannot_list_is_named_and_nothing_is_touched() -> No
 
 async def test_an_erasure_that_does_not_get_on_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server deletes what has just been closed only when its queue has noted the close: this one, after minutes."""
-    monkeypatch.setattr("starter.erasure.GIVE_UP_SECONDS", 0.5)
+    monkeypatch.setattr("starter.client.erasure.GIVE_UP_SECONDS", 0.5)
     settings = {"history.transferProcessorUpdateAckInterval": '"600s"'}
     async with running(own_server(settings)) as server:
         temporal = await connect(server.address)

@@ -8,14 +8,14 @@ import pytest
 from temporalio.client import Client
 
 from starter.client import SessionClient
-from starter.connection import connect
-from starter.finding import SessionFinder, SessionListing
+from starter.client.connection import connect
+from starter.client.finding import SessionFinder, SessionListing
 from tests.harness import WAIT, Harness
 from tests.servers import own_server, running
 from workflows.contract import Config
-from workflows.errors import SessionError
-from workflows.fields import ListedStatus
-from workflows.visibility import STATUS
+from workflows.wire.attributes import STATUS
+from workflows.wire.errors import SessionError
+from workflows.wire.fields import ListedStatus
 
 NO_LISTS = "it cannot list or count workflows (UNIMPLEMENTED)"
 SESSIONS = 100
@@ -101,7 +101,7 @@ async def test_a_list_is_read_in_steps_and_every_session_is_there_once(
     newest_first = [listing for page in pages for listing in page.sessions]
     assert everyone == {listing.session_id for listing in newest_first}
     assert newest_first == sorted(newest_first, key=lambda listing: listing.started_at, reverse=True)
-    monkeypatch.setattr("starter.finding.PAGE_SIZE", 20)
+    monkeypatch.setattr("starter.client.finding.PAGE_SIZE", 20)
     assert newest_first[:70] == (await client.page(70)).sessions
     assert newest_first[:45] == [listing async for listing in client.list(45)]
 

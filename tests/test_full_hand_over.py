@@ -9,9 +9,9 @@ from temporalio.client import WorkflowExecutionStatus
 from starter.dev_server import EARLY
 from tests.harness import WAIT, Harness, run_task, snapshot_when, timeless
 from tests.servers import own_server
-from workflows import limits
 from workflows.contract import Config, ContextPatch
-from workflows.encoding import json_bytes
+from workflows.wire import limits
+from workflows.wire.encoding import json_bytes
 
 EVENTS_A_RUN = 2_500
 """The run that fills the limits takes some 2,000 events; more messages then make it hand over."""

@@ -3,11 +3,11 @@
 from typing import Any
 
 from tests.samples import EXPANDING, NOW, at, carried, handed_over, request, session, start
-from workflows import limits
 from workflows.contract import CancelRequest, CloseRequest, ContextPatch, PatchRequest, TaskOutput
-from workflows.encoding import json_bytes, model_bytes
-from workflows.errors import SessionError
-from workflows.state import SessionState
+from workflows.state.session_state import SessionState
+from workflows.wire import limits
+from workflows.wire.encoding import json_bytes, model_bytes
+from workflows.wire.errors import SessionError
 
 WORST_NAME = EXPANDING[0] * limits.NAME_CHARS
 WORST_KIND = EXPANDING[0] * ((limits.SERVER_NAME_BYTES - 2) // 6)

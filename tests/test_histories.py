@@ -23,10 +23,10 @@ from tests.changed_sessions import (
 from tests.harness import WAIT, replayer, strict_runner
 from tests.histories import record, store
 from tests.histories.scenarios import SCENARIOS, SHORT_RUNS
-from workflows.alarm import Alarm
-from workflows.pending import PendingTask
 from workflows.session import SessionWorkflow
-from workflows.state import SessionState
+from workflows.state.pending import PendingTask
+from workflows.state.session_state import SessionState
+from workflows.temporal.alarm import Alarm
 
 
 async def broken(
@@ -104,9 +104,9 @@ async def _rings_late(alarm: Alarm, at: datetime) -> None:
 @pytest.mark.parametrize(
     ("target", "changed"),
     [
-        ("workflows.alarm.Alarm._ring", _rings_late),
-        ("workflows.limits.WATCH_TIMEOUT_SECONDS", 5.0),
-        ("workflows.limits.PREVIEW_BYTES", 20),
+        ("workflows.temporal.alarm.Alarm._ring", _rings_late),
+        ("workflows.wire.limits.WATCH_TIMEOUT_SECONDS", 5.0),
+        ("workflows.wire.limits.PREVIEW_BYTES", 20),
     ],
 )
 async def test_other_durations_and_texts_replay(
@@ -119,8 +119,8 @@ async def test_other_durations_and_texts_replay(
 @pytest.mark.parametrize(
     ("target", "changed", "scenario"),
     [
-        ("workflows.state.SessionState.next_task", _newest_first, "busy"),
-        ("workflows.state.SessionState.next_change", _no_alarm, "delays"),
+        ("workflows.state.session_state.SessionState.next_task", _newest_first, "busy"),
+        ("workflows.state.session_state.SessionState.next_change", _no_alarm, "delays"),
     ],
 )
 async def test_pure_code_that_decides_otherwise_is_found(

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from activities.offline_model import OfflineModel
-from starter.connection import DEFAULT_TASK_QUEUE, connect
+from activities.models.offline import OfflineModel
+from starter.client.connection import DEFAULT_TASK_QUEUE, connect
 from starter.dev_server import LOOPBACK, DevServer
-from starter.registration import register_search_attributes
+from starter.serving.registration import register_search_attributes
 from tests.harness import WAIT, strict_runner
 from tests.kinds import ApproveWorkflow
 from tests.servers import own_server, running

@@ -14,8 +14,8 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.testing import ActivityEnvironment
 
 from activities.countdown import count_down
-from activities.offline_model import OfflineModel
-from activities.openai_model import OpenAIModel
+from activities.models.offline import OfflineModel
+from activities.models.openai import OpenAIModel
 from starter.client import Session
 from tests.harness import WAIT, Harness, ask, run_task
 from tests.kinds import ClockWorkflow
@@ -24,8 +24,8 @@ from tests.servers import Server
 from worker import KINDS, build_worker
 from workflows.contract import task_workflow_id
 from workflows.kinds.unknown import UnknownKindWorkflow
-from workflows.progress import Progress
 from workflows.session import SessionWorkflow
+from workflows.wire.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = "sk-test-0123456789abcdefghij"

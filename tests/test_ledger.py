@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import EXPANDING, NOW, accepted, at, carried, handed_over
-from workflows import limits
 from workflows.contract import ContextVersions, Counters, ErrorInfo, RejectedEntry
-from workflows.encoding import json_bytes, model_bytes
-from workflows.errors import SessionError
-from workflows.fields import TaskStatus
-from workflows.ledger import Ledger, SeenIds, error_info, final_record
+from workflows.state.ledger import Ledger, SeenIds, error_info, final_record
+from workflows.wire import limits
+from workflows.wire.encoding import json_bytes, model_bytes
+from workflows.wire.errors import SessionError
+from workflows.wire.fields import TaskStatus
 
 ENDS: list[TaskStatus] = ["completed", "failed", "cancelled", "timed_out", "expired"]
 OTHER_BODIES: list[dict[str, Any]] = [

@@ -20,7 +20,6 @@ from tests.samples import (
     start,
     waiting,
 )
-from workflows import limits
 from workflows.contract import (
     CancelRequest,
     CloseRequest,
@@ -32,9 +31,10 @@ from workflows.contract import (
     RollbackRequest,
     Turn,
 )
-from workflows.errors import SessionError
-from workflows.fields import CloseMode
-from workflows.state import SessionState
+from workflows.state.session_state import SessionState
+from workflows.wire import limits
+from workflows.wire.errors import SessionError
+from workflows.wire.fields import CloseMode
 
 # --- close, pause -----------------------------------------------------------------------------------------------------
 

@@ -3,11 +3,11 @@
 import json
 from datetime import UTC, datetime
 
-from workflows import limits
 from workflows.contract import Config, ContextPatch, TaskOutput, TaskRequest
-from workflows.encoding import json_bytes
-from workflows.errors import ErrorType, SessionError
-from workflows.state import SessionState
+from workflows.state.session_state import SessionState
+from workflows.wire import limits
+from workflows.wire.encoding import json_bytes
+from workflows.wire.errors import ErrorType, SessionError
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 LABELS = {"label": "\x01" * 160}

@@ -10,7 +10,7 @@ import pytest
 from temporalio import activity
 from temporalio.testing import ActivityEnvironment
 
-from starter import logs
+from starter.serving import logs
 
 
 def _record(message: str = "hello", *args: object, **extra: Any) -> logging.LogRecord:

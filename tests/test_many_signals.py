@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from starter.calls import NoWorkerError
 from starter.client import Session
-from starter.connection import connect
+from starter.client.calls import NoWorkerError
+from starter.client.connection import connect
 from starter.dev_server import EARLY
 from tests.harness import WAIT, Harness, hand_overs, snapshot_when
 from tests.servers import own_server, running
-from workflows import limits
 from workflows.contract import Config, TaskRecord
-from workflows.errors import SessionError
+from workflows.wire import limits
+from workflows.wire.errors import SessionError
 
 SENDERS = 25
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import tests.hypothesis_profiles  # noqa: F401 (these run under our profiles)
 from tests.pages import HOSTILE, Renderer, WebUi, commonmark
-from workflows.markdown import block, code, label, text
+from workflows.wire.markdown import block, code, label, text
 
 ALPHABET = "a \n|*_#<>[]()`~\\&;!-=+.1:/@\"'$^{}ctrm"
 LIKES = str.maketrans({"\u2217": "*", "\u02cb": "`", "\u223c": "~", "\ufe69": "$", "\u200b": None, "\u00a0": " "})

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.language_model import LanguageModel, ModelReply, ModelRequest
-from activities.offline_model import FACTS, READ_ONLY, TOO_LONG, UNKNOWN, Fact, Knowledge, OfflineModel
+from activities.models.offline import FACTS, READ_ONLY, TOO_LONG, UNKNOWN, Fact, Knowledge, OfflineModel
+from activities.models.protocol import LanguageModel, ModelReply, ModelRequest
 from workflows.contract import ContextPatch, Turn
 
 MODEL = OfflineModel()

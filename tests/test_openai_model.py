@@ -17,9 +17,9 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DataConverter
 from temporalio.exceptions import ApplicationError
 
-from activities import openai_model
-from activities.language_model import LanguageModel, ModelReply, ModelRequest
-from activities.openai_model import OpenAIModel
+from activities.models import openai as openai_model
+from activities.models.openai import OpenAIModel
+from activities.models.protocol import LanguageModel, ModelReply, ModelRequest
 from tests.openai_server import KEY, MASKED_KEY, OpenAIServer, Reply, ok, refusal
 from workflows.contract import Turn
 
@@ -373,7 +373,9 @@ async def test_what_is_missing_or_unusable_is_said_before_any_task_runs(
 
 
 def test_without_the_package_it_says_what_to_install() -> None:
-    code = "import sys; sys.modules['openai'] = None; from activities.openai_model import OpenAIModel; OpenAIModel('m')"
+    code = (
+        "import sys; sys.modules['openai'] = None; from activities.models.openai import OpenAIModel; OpenAIModel('m')"
+    )
     run = subprocess.run(  # noqa: S603 (our own interpreter and code)
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[1],

@@ -18,20 +18,21 @@ import pytest
 from temporalio.api.enums.v1 import EventType, PendingActivityState
 from temporalio.client import Client, WorkflowExecutionDescription
 
-from activities.offline_model import OfflineModel
+from activities.models.offline import OfflineModel
 from starter.client import Session, SessionClient
-from starter.connection import connect
+from starter.client.connection import connect
 from starter.dev_server import LOOPBACK, DevServer, free_port
-from starter.settings import Settings
+from starter.serving.settings import Settings
 from tests.harness import WAIT, Harness, ask, progress_of, run_task
 from tests.samples import NOW, accepted
 from tests.servers import Server
 from tests.test_crashes import ROOT
 from worker import build_worker
-from workflows import limits, metrics
 from workflows.contract import Config, ErrorInfo, task_workflow_id
-from workflows.fields import TaskStatus
-from workflows.ledger import final_record
+from workflows.state.ledger import final_record
+from workflows.temporal import metrics
+from workflows.wire import limits
+from workflows.wire.fields import TaskStatus
 
 REPEATED = {EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED, EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT}
 STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import EXPANDING, JSON, NOW, accepted, at, handed_over, refused, request
-from workflows import limits
 from workflows.contract import Config
-from workflows.encoding import model_bytes
-from workflows.pending import PendingList, PendingTask
+from workflows.state.pending import PendingList, PendingTask
+from workflows.wire import limits
+from workflows.wire.encoding import model_bytes
 
 
 def listed(*tasks: PendingTask) -> PendingList:

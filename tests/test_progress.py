@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from temporalio.testing import ActivityEnvironment
 
 from activities import progress
-from workflows.limits import PREVIEW_BYTES
-from workflows.progress import Progress
+from workflows.wire.limits import PREVIEW_BYTES
+from workflows.wire.progress import Progress
 
 
 def _reported(**report: Any) -> list[object]:

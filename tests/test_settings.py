@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from starter.settings import Settings, SettingsError, variable
+from starter.serving.settings import Settings, SettingsError, variable
 
 OPERATIONS = Path(__file__).resolve().parents[1] / "docs/operations.md"
 

@@ -15,9 +15,9 @@ from workflows.contract import (
     TaskOutput,
     TaskRequest,
 )
-from workflows.errors import SessionError
-from workflows.fields import CloseMode, OnBusy
-from workflows.state import SessionState
+from workflows.state.session_state import SessionState
+from workflows.wire.errors import SessionError
+from workflows.wire.fields import CloseMode, OnBusy
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from tests.samples import NOW, UnderLimits, at, carried, error_of, handed_over, known, refused, request, session
 from workflows.contract import CancelRequest, CloseRequest, ContextPatch, PatchRequest, TaskOutput
-from workflows.errors import SessionError
+from workflows.wire.errors import SessionError
 
 TASKS = st.sampled_from([f"t{number}" for number in range(12)])
 MOMENTS = st.none() | st.integers(0, 9)

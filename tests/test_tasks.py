@@ -22,7 +22,6 @@ from tests.samples import (
     start,
     waiting,
 )
-from workflows import limits
 from workflows.contract import (
     CancelRequest,
     CloseRequest,
@@ -31,8 +30,9 @@ from workflows.contract import (
     TaskOutput,
     TaskRecord,
 )
-from workflows.errors import ErrorType, SessionError
-from workflows.state import SessionState
+from workflows.state.session_state import SessionState
+from workflows.wire import limits
+from workflows.wire.errors import ErrorType, SessionError
 
 REMEMBER = TaskOutput(output="kept", patch=ContextPatch(set={"k": 1}))
 

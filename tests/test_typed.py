@@ -12,12 +12,12 @@ from pydantic import BaseModel, Field
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
-from activities.offline_model import OfflineModel
+from activities.models.offline import OfflineModel
 from starter.client import Session
 from tests.harness import Harness, run_task
 from worker import KINDS, build_worker
 from workflows.contract import ContextPatch, InjectedContext, TaskInput
-from workflows.typed import context_of, patch_of
+from workflows.kinds.typed import context_of, patch_of
 
 ROOT = Path(__file__).resolve().parents[1]
 

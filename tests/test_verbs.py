@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 from starter.client import Session
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
 from workflows.contract import Config, task_workflow_id
-from workflows.errors import SessionError
+from workflows.wire.errors import SessionError
 
 BANANA = "What colour is a banana?"
 

@@ -15,9 +15,9 @@ from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequ
 from temporalio.common import VersioningBehavior
 
 from starter.client import Session
-from starter.connection import connect
-from starter.deployment import deployment
+from starter.client.connection import connect
 from starter.dev_server import DevServer
+from starter.serving.deployment import deployment
 from tests.changed_sessions import PATCH, OneCommandMore, OneCommandMoreForGood, OneGuardedCommandMore
 from tests.deployments import NAME, make_current
 from tests.harness import WAIT, Harness, ask, replayer, snapshot_when

@@ -10,15 +10,15 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from starter import registration
 from starter.client import Session
-from starter.connection import connect
+from starter.client.connection import connect
 from starter.dev_server import EARLY
-from starter.registration import KEYWORD, register_search_attributes
+from starter.serving import registration
+from starter.serving.registration import KEYWORD, register_search_attributes
 from tests.harness import WAIT, Harness, ask, run_task
 from tests.servers import own_server, running
 from workflows.contract import Config
-from workflows.visibility import OWNER, STATUS, owner_of, owner_value
+from workflows.wire.attributes import OWNER, STATUS, owner_of, owner_value
 
 BANANA = "What colour is a banana?"
 Attributes = tuple[str | None, str | None]

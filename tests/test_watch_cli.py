@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from starter.changes import Change
+from starter.client.changes import Change
 from starter.dev_server import DevServer
 from tests.harness import WAIT, Harness, run_task, snapshot_when
 from tests.test_cli import ROOT, on_terminal

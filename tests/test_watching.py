@@ -7,18 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from starter import watching
-from starter.changes import Change
-from starter.client import Session, SessionClient
-from starter.connection import connect
+from starter.client import Session, SessionClient, watching
+from starter.client.changes import Change
+from starter.client.connection import connect
+from starter.client.overview import Overview
+from starter.client.watching import Look, SessionWatch, task_progress
 from starter.dev_server import DevServer
-from starter.overview import Overview
-from starter.watching import Look, SessionWatch, task_progress
 from tests.harness import WAIT, Harness, run_task, snapshot_when
 from tests.test_crashes import WorkerProcess, stopping
 from workflows.contract import Config, task_workflow_id
-from workflows.errors import SessionError
-from workflows.progress import Progress
+from workflows.wire.errors import SessionError
+from workflows.wire.progress import Progress
 
 COUNTDOWN = Config(default_kind="Countdown")
 
@@ -26,7 +25,7 @@ COUNTDOWN = Config(default_kind="Countdown")
 @pytest.fixture(autouse=True)
 def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("starter.overview.ROUND_SECONDS", 0.05)
+    monkeypatch.setattr("starter.client.overview.ROUND_SECONDS", 0.05)
 
 
 async def _until(looks: AsyncIterator[Look], condition: Callable[[Look], object]) -> list[Look]:
@@ -121,7 +120,7 @@ async def test_what_cannot_be_watched_has_a_named_error(harness: Harness) -> Non
 async def test_a_watch_sits_out_a_killed_worker_and_a_killed_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("starter.calls.QUERY_TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr("starter.client.calls.QUERY_TIMEOUT", timedelta(seconds=1))
     monkeypatch.setattr(watching, "READ_TIMEOUT", timedelta(seconds=1))
     server = DevServer(tmp_path / "temporal.db", port=0, ui_port=0, http_port=0)
     worker = WorkerProcess(server.address, "sessions")
@@ -185,7 +184,7 @@ async def test_all_sessions_are_watched_by_lists_and_only_busy_ones_are_asked(ha
 
 @pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
 async def test_no_round_looks_at_more_sessions_than_it_may(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("starter.overview.LOOKS", 2)
+    monkeypatch.setattr("starter.client.overview.LOOKS", 2)
     sessions = [await harness.open(Config(default_kind="Hang")) for _ in range(5)]
     for session in sessions:
         await session.submit(None)

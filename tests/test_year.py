@@ -10,8 +10,8 @@ from tests.context_model import patched
 from tests.harness import hand_overs, snapshot_when
 from tests.test_virtual_time import DAY, SkippingHarness
 from tests.test_virtual_time import virtual as virtual  # noqa: PLC0414 (a fixture)
-from workflows import limits
 from workflows.contract import Config, ContextPatch, ContextPolicy, TaskRecord, task_workflow_id
+from workflows.wire import limits
 
 WAITS = 21
 """Days that a person takes to answer."""

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from activities.offline_model import OfflineModel
-from starter.connection import connect, task_queue
+from activities.models.offline import OfflineModel
+from starter.client.connection import connect, task_queue
 from tests.kinds import TEST_KINDS
 from worker import KINDS, build_worker
 

@@ -12,13 +12,11 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 with workflow.unsafe.imports_passed_through():
     # Not `from workflows import limits`: Python would then load them past the sandbox's importer, again for each run.
-    import workflows.details as details  # noqa: PLR0402
-    import workflows.limits as limits  # noqa: PLR0402
-    import workflows.metrics as metrics  # noqa: PLR0402
-    import workflows.signals as signals  # noqa: PLR0402
+    import workflows.state.details as details  # noqa: PLR0402
+    import workflows.state.signals as signals  # noqa: PLR0402
+    import workflows.temporal.metrics as metrics  # noqa: PLR0402
+    import workflows.wire.limits as limits  # noqa: PLR0402
     from activities.fork import read_context
-    from workflows.alarm import Alarm
-    from workflows.backlog import Backlog
     from workflows.contract import (
         SESSION_TYPE,
         CloseRequest,
@@ -34,14 +32,16 @@ with workflow.unsafe.imports_passed_through():
         TaskRecord,
         TaskRequest,
     )
-    from workflows.errors import ErrorType, SessionError
-    from workflows.fields import Request
-    from workflows.ledger import remembered
-    from workflows.messages import NOTHING, decoded
-    from workflows.opening import new_state, opened
-    from workflows.running import TaskExecution
-    from workflows.validation import parsed
-    from workflows.visibility import Visibility
+    from workflows.state.ledger import remembered
+    from workflows.state.opening import new_state, opened
+    from workflows.temporal.alarm import Alarm
+    from workflows.temporal.backlog import Backlog
+    from workflows.temporal.running import TaskExecution
+    from workflows.temporal.visibility import Visibility
+    from workflows.wire.errors import ErrorType, SessionError
+    from workflows.wire.fields import Request
+    from workflows.wire.messages import NOTHING, decoded
+    from workflows.wire.validation import parsed
 
 _UPGRADE = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE  # to the version that is current now, if there are any
 _Answer = TypeVar("_Answer")

@@ -12,8 +12,8 @@ from temporalio.service import RPCError
 from benchmarks.chaos.kinds import CHAOS_KIND
 from benchmarks.chaos.log import ACKNOWLEDGED, ACTED, CUT_OFF, Log
 from benchmarks.chaos.plans import CANCELLED_ACTS, INITIAL_CONTEXT, Plan
-from starter.calls import UNANSWERED, NoWorkerError
 from starter.client import Session, SessionClient
+from starter.client.calls import UNANSWERED, NoWorkerError
 from workflows.contract import Config
 
 PATIENCE_SECONDS = 5.0

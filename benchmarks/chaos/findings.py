@@ -10,12 +10,12 @@ from temporalio.worker import Replayer
 
 from benchmarks.chaos.checker import Child, Ending, Found
 from benchmarks.chaos.kinds import ChaosWorkflow
-from starter.activations import runners
-from starter.calls import NoWorkerError
 from starter.client import Session
-from workflows.errors import SessionError
-from workflows.messages import DATA_CONVERTER
+from starter.client.calls import NoWorkerError
+from starter.serving.activations import runners
 from workflows.session import SessionWorkflow
+from workflows.wire.errors import SessionError
+from workflows.wire.messages import DATA_CONVERTER
 
 LOOK_SECONDS = 1.0
 

@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from benchmarks.chaos.plans import DONE_KEY
     from workflows.contract import ContextPatch, TaskInput, TaskOutput
-    from workflows.waiting import ask_person
+    from workflows.kinds.waiting import ask_person
 
 CHAOS_KIND = "Chaos"
 BEAT_SECONDS = 0.2

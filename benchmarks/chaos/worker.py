@@ -4,9 +4,9 @@ import asyncio
 
 from temporalio.client import Client
 
-from activities.offline_model import OfflineModel
+from activities.models.offline import OfflineModel
 from benchmarks.chaos.kinds import ChaosWorkflow, work
-from starter.connection import NoServerError, connect, task_queue
+from starter.client.connection import NoServerError, connect, task_queue
 from worker import KINDS, build_worker
 
 RETRY_SECONDS = 0.2

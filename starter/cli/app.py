@@ -93,7 +93,7 @@ async def connected() -> "SessionClient":
 @contextlib.contextmanager
 def sent(what: str) -> Iterator[None]:
     """Around a look at what a message did: where no worker answers, `what` says that nothing is lost."""
-    from starter.calls import NoWorkerError  # noqa: PLC0415 (imports temporalio)
+    from starter.client.calls import NoWorkerError  # noqa: PLC0415 (imports temporalio)
 
     try:
         with output.waiting(what):

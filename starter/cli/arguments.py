@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from workflows.contract import ISOLATED, ContextPolicy
-from workflows.fields import Read
+from workflows.wire.fields import Read
 
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Session id.", show_default=False)]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id.", show_default=False)]

@@ -166,7 +166,7 @@ class Conversation:
         """Show what the running task asks of the person, each time it asks."""
         from temporalio.service import RPCError  # noqa: PLC0415 (takes 0.2 s; usage errors do without)
 
-        from starter.calls import NoWorkerError  # noqa: PLC0415 (the same)
+        from starter.client.calls import NoWorkerError  # noqa: PLC0415 (the same)
 
         while True:
             await asyncio.sleep(LOOK)
@@ -180,7 +180,7 @@ class Conversation:
                     self._first.heard.set()
 
     async def _show(self) -> None:
-        from starter.watching import task_progress  # noqa: PLC0415 (imports temporalio, which takes 0.2 s)
+        from starter.client.watching import task_progress  # noqa: PLC0415 (imports temporalio, which takes 0.2 s)
 
         snapshot = await self._session.snapshot()
         running = snapshot.running

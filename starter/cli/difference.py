@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from workflows.contract import ContextView, LogEntry, Turn
-from workflows.encoding import alike
+from workflows.wire.encoding import alike
 
 
 class Changed(BaseModel):

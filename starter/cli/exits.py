@@ -4,7 +4,7 @@ import sys
 from enum import IntEnum
 
 from workflows.contract import Snapshot, TaskRecord
-from workflows.errors import ErrorType, SessionError
+from workflows.wire.errors import ErrorType, SessionError
 
 
 class ExitCode(IntEnum):
@@ -74,9 +74,9 @@ def command_error(error: Exception) -> CommandError:
     from temporalio.client import WorkflowFailureError  # noqa: PLC0415 (takes 0.2 s; usage errors do without)
     from temporalio.service import RPCError, RPCStatusCode  # noqa: PLC0415 (the same)
 
-    from starter.calls import NoWorkerError  # noqa: PLC0415 (the same)
-    from starter.connection import NoServerError  # noqa: PLC0415 (the same)
-    from starter.erasure import NotErasedError  # noqa: PLC0415 (the same)
+    from starter.client.calls import NoWorkerError  # noqa: PLC0415 (the same)
+    from starter.client.connection import NoServerError  # noqa: PLC0415 (the same)
+    from starter.client.erasure import NotErasedError  # noqa: PLC0415 (the same)
 
     code, message = ExitCode.BUG, f"unexpected {type(error).__name__}: {error}"
     match error:

@@ -19,7 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from workflows.encoding import preview
+from workflows.wire.encoding import preview
 
 CELL_BYTES = 300
 """What a table cell shows of a long text; `--json` has all of it."""

@@ -13,8 +13,8 @@ from starter.cli.app import SESSIONS, answer, connected, sent, verb
 from starter.cli.difference import Difference
 from starter.cli.exits import CommandError, ExitCode
 from workflows.contract import Snapshot
-from workflows.fields import CloseMode, ListedStatus
-from workflows.progress import Progress
+from workflows.wire.fields import CloseMode, ListedStatus
+from workflows.wire.progress import Progress
 
 Owner = Annotated[str | None, typer.Option(metavar="NAME", help="Only those of this owner.")]
 
@@ -85,7 +85,7 @@ async def show(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
 
     What runs and how far it is, what waits, what came last, what was refused.
     """
-    from starter.watching import task_progress  # noqa: PLC0415 (imports temporalio, which takes 0.2 s)
+    from starter.client.watching import task_progress  # noqa: PLC0415 (imports temporalio, which takes 0.2 s)
 
     here = (await connected()).get(session)
     snapshot = await answer(here.snapshot())
@@ -197,7 +197,7 @@ async def delete(
 
     Its executions and its tasks', with all that they were given and said, leave the server. Its name is free again.
     """
-    from starter.erasure import Erasure  # noqa: PLC0415 (imports temporalio)
+    from starter.client.erasure import Erasure  # noqa: PLC0415 (imports temporalio)
 
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise typer.BadParameter("there is no terminal to ask on; give --yes")

@@ -14,8 +14,8 @@ from starter.cli import output, views
 from starter.cli.app import PROGRAM, TASKS, answer, connected, sent, verb
 from starter.cli.exits import CommandError, ExitCode, not_completed, refusal
 from workflows.contract import TaskRecord
-from workflows.errors import ErrorType, SessionError
-from workflows.fields import OnBusy
+from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.fields import OnBusy
 
 if TYPE_CHECKING:
     from starter.client import Session
@@ -171,7 +171,7 @@ async def _tell_progress(session: "Session", task_id: str, tell: Callable[[str, 
     """Tell how far a task is, again and again, where somebody can see it."""
     from temporalio.service import RPCError  # noqa: PLC0415 (imports temporalio, which takes 0.2 s)
 
-    from starter.watching import LOOK_SECONDS, task_progress  # noqa: PLC0415 (the same)
+    from starter.client.watching import LOOK_SECONDS, task_progress  # noqa: PLC0415 (the same)
 
     while sys.stderr.isatty():
         await asyncio.sleep(LOOK_SECONDS)

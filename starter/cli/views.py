@@ -18,10 +18,10 @@ from workflows.contract import (
     TaskRecord,
     Turn,
 )
-from workflows.progress import Progress
+from workflows.wire.progress import Progress
 
 if TYPE_CHECKING:
-    from starter.finding import SessionListing  # imports temporalio, which takes 0.2 s
+    from starter.client.finding import SessionListing  # imports temporalio, which takes 0.2 s
 
 RECENT = 10
 """Finished tasks and refusals that `show` lists: with the rest of it they fill a screen."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from starter.changes import Change, changes
 from starter.cli import output, watched
 from starter.cli.app import SESSIONS, connected, verb
+from starter.client.changes import Change, changes
 from workflows.contract import RejectedEntry
 
 if TYPE_CHECKING:
-    from starter.overview import Overview
-    from starter.watching import Look, SessionWatch
+    from starter.client.overview import Overview
+    from starter.client.watching import Look, SessionWatch
 
 LATEST = 5
 """Ended tasks and refusals that are shown of a session: enough to see what it is about."""
@@ -40,8 +40,8 @@ async def watch(
     """
     if (session is None) != every:
         raise typer.BadParameter("give SESSION or --all, and not both")
-    from starter.overview import Overview  # noqa: PLC0415 (imports temporalio, which takes 0.2 s)
-    from starter.watching import SessionWatch  # noqa: PLC0415 (the same)
+    from starter.client.overview import Overview  # noqa: PLC0415 (imports temporalio, which takes 0.2 s)
+    from starter.client.watching import SessionWatch  # noqa: PLC0415 (the same)
 
     client = await connected()
     drawn = sys.stdout.isatty() and not as_json

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from starter.changes import Change
 from starter.cli.output import Facts, Part, Table, readable
 from starter.cli.views import bar, counted, elapsed, moment, question
+from starter.client.changes import Change
 from workflows.contract import Question, RejectedEntry, TaskRecord
-from workflows.progress import Progress
+from workflows.wire.progress import Progress
 
 if TYPE_CHECKING:  # they import temporalio, which takes 0.2 s
-    from starter.overview import Overview, Row
-    from starter.watching import Look
+    from starter.client.overview import Overview, Row
+    from starter.client.watching import Look
 
 PENDING = 5
 """Waiting tasks that are shown: what comes next; the rest is a number."""

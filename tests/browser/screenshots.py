@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from starter.client import Session, SessionClient
-from starter.connection import DEFAULT_TASK_QUEUE, connect
+from starter.client.connection import DEFAULT_TASK_QUEUE, connect
 from tests.browser.pages import WebUiPage, browsing, chromium, offered
 from tests.harness import WAIT, Harness, run_task, snapshot_when
 from tests.servers import own_server, running

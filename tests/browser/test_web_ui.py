@@ -9,7 +9,7 @@ pytest.importorskip("playwright", reason="no Playwright: pip install playwright"
 
 from playwright.async_api import expect
 
-from starter.connection import connect
+from starter.client.connection import connect
 from starter.dev_server import DevServer
 from tests.browser.pages import WebUiPage, browsing, chromium, offered, words_of
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when

@@ -20,7 +20,7 @@ from tests.histories.scenarios import SCENARIOS, SHORT_RUNS, Scenario
 from tests.histories.store import Recorded
 from tests.kinds import TEST_KINDS, ApproveWorkflow
 from tests.servers import own_server, running
-from workflows.messages import DATA_CONVERTER
+from workflows.wire.messages import DATA_CONVERTER
 
 IDENTITY = "recorder"
 """Who every event says it came from, in place of this machine's name."""

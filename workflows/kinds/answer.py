@@ -9,11 +9,11 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.answer import AnswerActivities
-    from activities.language_model import ModelRequest
+    from activities.models.protocol import ModelRequest
     from workflows.contract import TaskInput, TaskOutput
-    from workflows.encoding import preview
-    from workflows.errors import ErrorType
-    from workflows.limits import (
+    from workflows.wire.encoding import preview
+    from workflows.wire.errors import ErrorType
+    from workflows.wire.limits import (
         DETAILS_CHARS,
         MODEL_HEARTBEAT_SECONDS,
         MODEL_RETRY_SECONDS,
@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
         NAME_CHARS,
         PREVIEW_BYTES,
     )
-    from workflows.markdown import block, text
+    from workflows.wire.markdown import block, text
 
 
 @workflow.defn(name="Answer", sandboxed=False, failure_exception_types=[Exception])

@@ -7,7 +7,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.countdown import count_down
     from workflows.contract import TaskInput, TaskOutput
-    from workflows.limits import COUNTDOWN_HEARTBEAT_SECONDS, COUNTDOWN_MAX_SECONDS
+    from workflows.wire.limits import COUNTDOWN_HEARTBEAT_SECONDS, COUNTDOWN_MAX_SECONDS
 
 
 @workflow.defn(name="Countdown", sandboxed=False, failure_exception_types=[Exception])

@@ -8,7 +8,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.errors import ErrorType
+    from workflows.wire.errors import ErrorType
 
 
 @workflow.defn(dynamic=True, sandboxed=False)

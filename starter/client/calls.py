@@ -1,0 +1,144 @@
+"""Signals, queries and updates of one session, with the server's errors turned into named ones."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio.client import (
+    Client,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflows.wire.errors import NOT_READY, ErrorType, SessionError
+
+_Result = TypeVar("_Result")
+
+UPDATE_SECONDS, UPDATE_PAUSE = 15.0, 0.5
+"""An update that races a hand-over fails at the caller; the next run takes it within a second or two. A worker that is
+away for longer counts as none."""
+
+FULL_RUN_SECONDS, FULL_RUN_PAUSE = 10.0, 0.5
+"""The server takes 10,000 signals a run and refuses more; with a worker the next run begins within seconds."""
+
+_FULL_RUN = "limit for signal events"  # as the server says it
+
+QUERY_TIMEOUT = timedelta(seconds=10)
+"""One query: a worker that is there answers in milliseconds, one that resumes an evicted session within a second."""
+
+QUERY_ATTEMPTS = 10
+"""A query is refused at most once by each worker that starts; a crash may start several in a row."""
+
+# How a query ends that no worker answers: the server says so, or it or the SDK gives up.
+_NO_ANSWER = {RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
+TRANSIENT = {
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.UNKNOWN,
+    RPCStatusCode.INTERNAL,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+}
+"""What a caller who waits sits out: a worker or a server that restarts cuts calls off in all these ways."""
+
+UNANSWERED = {NOT_READY, "AcceptedUpdateCompletedWorkflow", "UnprocessedUpdate"}
+"""The failures of an update that nobody refused: its run was over before it took it, or before it answered."""
+
+
+class NoWorkerError(Exception):
+    """The server answers, but no worker does; the message says how to start one."""
+
+
+class _HandedOver(Exception):  # noqa: N818 (a state, not a fault)
+    """An update reached a run that was over, or continued as new, before it answered."""
+
+
+class SessionCalls:
+    """Every method raises SessionError (SessionNotFound, SessionClosed) where no session is to be had."""
+
+    def __init__(self, temporal: Client, session_id: str) -> None:
+        self._id = session_id
+        self._handle = temporal.get_workflow_handle(session_id)
+
+    async def signal(self, name: str, *body: Mapping[str, Any]) -> None:
+        """Send a signal; the server has it when this returns.
+
+        A run that has taken all the signals it may is waited for: its session is about to continue as new. Raises
+        SessionError (QueueFull) where it does not, say because no worker runs.
+        """
+        for _ in range(int(FULL_RUN_SECONDS / FULL_RUN_PAUSE)):
+            try:
+                return await self.calling(self._handle.signal(name, args=body))
+            except RPCError as error:
+                if error.status != RPCStatusCode.INVALID_ARGUMENT or _FULL_RUN not in str(error):
+                    raise
+            await asyncio.sleep(FULL_RUN_PAUSE)
+        raise SessionError(ErrorType.QUEUE_FULL, f"session {self._id!r} takes no more messages until a worker runs it")
+
+    async def update(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Send an update until it is answered; its `request_id` makes a repetition take effect once."""
+        request = {**body, "request_id": uuid.uuid4().hex}
+        try:
+            async with asyncio.timeout(UPDATE_SECONDS):
+                answer: dict[str, Any] = await self.patiently(
+                    lambda: self.calling(self._handle.execute_update(name, request)), UPDATE_PAUSE
+                )
+                return answer
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):  # the SDK's name for being cancelled by ours
+            raise self._no_worker() from None
+
+    async def query(self, name: str, answer: Any, *args: Any) -> Any:
+        """Ask the session; `answer` is the type of what it says."""
+        for _ in range(QUERY_ATTEMPTS):
+            query = self._handle.query(name, args=args, result_type=answer, rpc_timeout=QUERY_TIMEOUT)
+            try:
+                return await self.calling(query)
+            except SessionError as error:
+                if error.type != NOT_READY:
+                    raise
+        raise self._no_worker()
+
+    async def patiently(self, call: Callable[[], Awaitable[_Result]], pause: float) -> _Result:
+        """The answer of `call`, however long worker or server are away; `pause`: seconds until it is repeated."""
+        while True:
+            try:
+                return await call()
+            except (NoWorkerError, _HandedOver):
+                pass
+            except RPCError as error:
+                # The server refuses a long poll for its "branch tokens" now and then; sent again it goes through.
+                if error.status not in TRANSIENT and "branch tokens" not in str(error):
+                    raise
+            await asyncio.sleep(pause)
+
+    async def calling(self, call: Awaitable[_Result]) -> _Result:
+        """Await a call to the server and turn its errors into ours."""
+        try:
+            return await call
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            if isinstance(cause, ApplicationError) and cause.type not in UNANSWERED:
+                raise SessionError(cause.type or ErrorType.INVALID_REQUEST, cause.message) from None
+            raise _HandedOver(str(cause)) from None
+        except WorkflowQueryFailedError as error:
+            name, _, message = str(error).partition(": ")
+            raise SessionError(name, message) from None
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                raise await self._why_not_found() from None
+            if error.status in _NO_ANSWER:
+                raise self._no_worker() from None
+            raise
+
+    def _no_worker(self) -> NoWorkerError:
+        return NoWorkerError(f"no worker answers for session {self._id!r}; `python worker.py` starts one")
+
+    async def _why_not_found(self) -> SessionError:
+        try:
+            await self._handle.describe()
+        except RPCError:
+            return SessionError(ErrorType.SESSION_NOT_FOUND, f"there is no session {self._id!r}")
+        return SessionError(ErrorType.SESSION_CLOSED, f"session {self._id!r} was closed")

@@ -1,0 +1,43 @@
+"""How every program here reaches Temporal: the SDK's standard environment and profiles, one data converter."""
+
+import os
+
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfig
+
+from workflows.wire.messages import DATA_CONVERTER
+
+DEFAULT_ADDRESS = "localhost:7233"
+"""Temporal's own default; `python worker.py --dev` listens there."""
+
+DEFAULT_TASK_QUEUE = "sessions"
+
+
+class NoServerError(Exception):
+    """Nothing answers at the address; the message says how to start a server."""
+
+
+def task_queue() -> str:
+    """The task queue of sessions and built-in kinds: `SESSIONS_TASK_QUEUE`, or `sessions`."""
+    return os.environ.get("SESSIONS_TASK_QUEUE") or DEFAULT_TASK_QUEUE
+
+
+async def connect(address: str | None = None) -> Client:
+    """A client for `address`, or for what `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE` and the like or a profile say.
+
+    Raises NoServerError where nothing answers, and the SDK's ConfigError for a profile that does not exist.
+    """
+    config = ClientConfig.load_client_connect_config()
+    target = address or config.get("target_host") or DEFAULT_ADDRESS
+    config["target_host"] = target
+    try:
+        return await Client.connect(**config, data_converter=DATA_CONVERTER)
+    except (RuntimeError, ValueError) as error:  # what the SDK raises when it cannot connect, or not to such an address
+        raise NoServerError(
+            f"no Temporal server at {target} ({_first_line(error)}); `make dev` starts one, "
+            "TEMPORAL_ADDRESS names another"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

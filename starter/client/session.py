@@ -1,0 +1,206 @@
+"""One session, as a program sees it: every message to it, every answer, and how to wait for a task."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+
+from starter.client.calls import SessionCalls
+from workflows.contract import (
+    CancelRequest,
+    CloseRequest,
+    Config,
+    ContextPatch,
+    ContextPolicy,
+    ContextView,
+    RespondRequest,
+    Snapshot,
+    TaskOutput,
+    TaskRecord,
+    TaskRequest,
+    task_workflow_id,
+)
+from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.fields import CloseMode, TaskStatus
+from workflows.wire.validation import checked_id, parsed
+
+FIRST_LOOK = 0.01
+"""Seconds before the second look at a record: a session learns of its task's end a few milliseconds after the caller.
+With 50 ms here `ask_p50_ms` of `benchmarks.turns` is 40 ms more."""
+
+LONGEST_LOOK = 2.0
+"""Seconds between looks at most: fifty waiting callers then cost a session 25 queries a second."""
+
+_WAITING: tuple[TaskStatus, ...] = ("pending", "running")
+
+
+class Session:
+    """One session, open or closed. Every method raises SessionError (SessionNotFound) where there is none."""
+
+    def __init__(self, temporal: Client, session_id: str) -> None:
+        self.id = checked_id(session_id)
+        self.temporal = temporal
+        self._calls = SessionCalls(temporal, self.id)
+
+    async def submit(
+        self, task_input: Any, *, task_id: str | None = None, context: ContextPolicy | None = None, **options: Any
+    ) -> str:
+        """Submit a task and return its id, made up where none is given. `options`: further fields of TaskRequest.
+
+        What became of it is its record: a refusal shows there too. Raises SessionError: InvalidRequest for options
+        that do not fit, SessionClosed.
+        """
+        task_id = task_id or f"task-{uuid.uuid4().hex[:16]}"
+        request = parsed(TaskRequest, {"task_id": task_id, "input": task_input, "context": context, **options})
+        body = request.model_dump(mode="json", exclude_none=True) | {"input": request.input}
+        await self._calls.signal("submit", body)
+        return task_id
+
+    async def result(self, task_id: str, wait: float | None = None) -> TaskRecord:
+        """Wait for a task to end, `wait` seconds at most, and return its final record with its output.
+
+        Holds no update: looks at the record with growing pauses until the task has started, then waits on its child
+        workflow. A worker that is away meanwhile is waited for. Raises SessionError (UnknownTask) and TimeoutError.
+        """
+        async with asyncio.timeout(wait):
+            seen: TaskStatus | None = None
+            while (record := await self._record(task_id)).status in _WAITING:
+                if record.status != seen:  # what a task waited in the list is no reason to wait after its end
+                    seen, pause = record.status, FIRST_LOOK
+                if record.status != "running" or await self._child_ended(task_workflow_id(self.id, task_id)):
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_LOOK)
+            return await self._with_output(record)
+
+    async def ask(self, task_input: Any, *, wait: float | None = None, **options: Any) -> Any:
+        """Submit a task, wait for it, `wait` seconds at most, and return its output.
+
+        Raises SessionError with the task's error where it did not complete, and TimeoutError; the task goes on then.
+        """
+        record = await self.result(await self.submit(task_input, **options), wait)
+        if record.status != "completed":
+            error = record.error
+            raise SessionError(
+                error.type if error else ErrorType.TASK_FAILED, error.message if error else record.status
+            )
+        return record.output
+
+    async def task(self, task_id: str) -> TaskRecord | None:
+        """What the session knows of a task, or None if it never heard of it."""
+        record: TaskRecord | None = await self._calls.query("task", TaskRecord | None, task_id)
+        return record
+
+    async def unserved_queue(self, task_id: str) -> str | None:
+        """The task queue of a started task, if it is known that no worker polled it of late; else None."""
+        try:
+            child = await self.temporal.get_workflow_handle(task_workflow_id(self.id, task_id)).describe()
+        except RPCError:
+            return None
+        request = DescribeTaskQueueRequest(
+            namespace=self.temporal.namespace,
+            task_queue=TaskQueue(name=child.task_queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+        try:
+            found = await self.temporal.workflow_service.describe_task_queue(request)
+        except RPCError:  # not every server can say, nor every caller may ask
+            return None
+        return None if found.pollers else child.task_queue
+
+    async def snapshot(self) -> Snapshot:
+        """The session at a glance."""
+        snapshot: Snapshot = await self._calls.query("snapshot", Snapshot)
+        return snapshot
+
+    async def context(self, version: int | None = None) -> ContextView:
+        """Values, transcript and log, now or as of a version. Raises SessionError (UnknownVersion)."""
+        view: ContextView = await self._calls.query("context", ContextView, version)
+        return view
+
+    async def cancel(self, task_id: str, reason: str | None = None) -> None:
+        """Ask for the end of a waiting or running task; its record shows what became of it."""
+        request = parsed(CancelRequest, {"task_id": task_id, "reason": reason})
+        await self._calls.signal("cancel_task", request.model_dump())
+
+    async def respond(self, task_id: str, value: Any, question_id: str | None = None) -> None:
+        """Answer what a task asks; with `question_id` only that question. A refusal shows under `rejected`."""
+        answer = parsed(RespondRequest, {"task_id": task_id, "question_id": question_id, "value": value})
+        await self._calls.signal("respond", answer.model_dump(exclude_none=True) | {"value": value})
+
+    async def pause(self) -> None:
+        """Start no further task until `resume`; the session still takes them."""
+        await self._calls.signal("pause")
+
+    async def resume(self) -> None:
+        """Start tasks again."""
+        await self._calls.signal("resume")
+
+    async def patch_context(self, patch: ContextPatch | Mapping[str, Any], expected_version: int | None = None) -> int:
+        """Change the context from outside and return the version that makes.
+
+        Raises SessionError: ContextConflict at another version than expected, ContextTooLarge, InvalidRequest.
+        """
+        body = patch.model_dump() if isinstance(patch, ContextPatch) else dict(patch)
+        answer = await self._calls.update("patch_context", {"patch": body, "expected_version": expected_version})
+        return int(answer["version"])
+
+    async def rollback(self, version: int) -> int:
+        """Bring back values and transcript as of a version, and return the new version that makes.
+
+        Raises SessionError (UnknownVersion).
+        """
+        return int((await self._calls.update("rollback_context", {"version": version}))["version"])
+
+    async def configure(self, **settings: Any) -> Config:
+        """Change settings, named as in Config, and return them all. Raises SessionError (InvalidRequest)."""
+        return Config.model_validate(await self._calls.update("configure", settings))
+
+    async def close(self, mode: CloseMode = "drain", reason: str | None = None) -> None:
+        """Ask the session to end; `finished` waits for it. Raises SessionError (SessionClosed) if it has ended."""
+        request = parsed(CloseRequest, {"mode": mode, "reason": reason})
+        await self._calls.signal("close", request.model_dump(mode="json"))
+
+    async def finished(self, wait: float | None = None) -> Snapshot:
+        """Wait until the session has ended, `wait` seconds at most, and return its final snapshot.
+
+        Raises TimeoutError, and SessionError where it failed or was ended from outside.
+        """
+        handle = self.temporal.get_workflow_handle(self.id, result_type=Snapshot)
+        async with asyncio.timeout(wait):
+            try:
+                return await self._calls.patiently(lambda: self._calls.calling(handle.result()), LONGEST_LOOK)
+            except WorkflowFailureError as failure:
+                cause = failure.cause
+                name = cause.type if isinstance(cause, ApplicationError) and cause.type else ErrorType.SESSION_CLOSED
+                raise SessionError(name, f"session {self.id!r} ended without a final snapshot: {cause}") from None
+
+    async def _record(self, task_id: str) -> TaskRecord:
+        record = await self._calls.patiently(lambda: self.task(task_id), LONGEST_LOOK)
+        if record is None:
+            raise SessionError(ErrorType.UNKNOWN_TASK, f"session {self.id!r} has no task {task_id!r}")
+        return record
+
+    async def _child_ended(self, child_id: str) -> bool:
+        """Wait for the end of a task's workflow, for a while: a loaded server may tell of it 20 s late."""
+        with contextlib.suppress(WorkflowFailureError, RPCError, TimeoutError):  # how it ended is for the record to say
+            async with asyncio.timeout(LONGEST_LOOK) as waiting:
+                await self.temporal.get_workflow_handle(child_id).result()
+        return not waiting.expired()
+
+    async def _with_output(self, record: TaskRecord) -> TaskRecord:
+        """The record with the output that the session had no more room for; the child workflow has it."""
+        if record.status != "completed" or not record.truncated or record.output is not None:
+            return record
+        child = self.temporal.get_workflow_handle(task_workflow_id(self.id, record.task_id), result_type=TaskOutput)
+        with contextlib.suppress(WorkflowFailureError, RPCError):  # beyond the namespace's retention
+            output = await self._calls.patiently(child.result, LONGEST_LOOK)
+            return record.model_copy(update={"output": output.output})
+        return record

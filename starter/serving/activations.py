@@ -1,0 +1,132 @@
+"""What a worker looks at in every activation before the workflow sees it: two faults of the SDK's core, mended.
+
+Both were seen with temporalio 1.35 and make what a workflow does differ from its later replay, which leaves it stuck
+for good or rewrites its past:
+
+- A query that waited for a worker is answered from the whole history, and the workflow is given also those events that
+  no workflow task has taken yet: it acts on them under the time and the continue-as-new suggestion of the task before.
+  Such a query is refused, and the worker forgets what it had of the workflow; asked again, the query is answered.
+- A workflow task that led to no command, followed by one for an update, is taken for a part of it by a worker that
+  reads the history anew, and the update is put before the events of the first: a task that had ended runs again for a
+  moment. An update is kept back until everything else in its activation is done, which is the order of a replay.
+  By then the run may have ended or continued as new; the update is refused, and asked again it goes to the next run.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from temporalio import workflow
+from temporalio.bridge.proto.workflow_activation import DoUpdate, WorkflowActivation, WorkflowActivationJob
+from temporalio.bridge.proto.workflow_commands import WorkflowCommand
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from workflows.wire.errors import NOT_READY
+
+_REFUSAL = f"{NOT_READY}: the worker has not caught up with the workflow yet; ask again"
+_OVER = "this run of the workflow is over; ask again"
+_LAST_WORDS = {
+    "complete_workflow_execution",
+    "fail_workflow_execution",
+    "cancel_workflow_execution",
+    "continue_as_new_workflow_execution",
+}
+
+
+def runners(every: WorkflowRunner | None = None) -> dict[str, Any]:
+    """What a Worker and a Replayer run workflows by, as their options; `every`: one runner for all of them.
+
+    Kinds run in the SDK's sandbox, which finds clocks, chance and files in workflow code. Sessions and the kinds that
+    come with them do without (`sandboxed=False`): it would take nearly half as much processor time again
+    (`docs/performance.md`), and the test suite runs and replays every one of them in the sandbox.
+    """
+    return {
+        "workflow_runner": CarefulRunner(every or SandboxedWorkflowRunner()),
+        "unsandboxed_workflow_runner": CarefulRunner(every or UnsandboxedWorkflowRunner()),
+    }
+
+
+class CarefulRunner(WorkflowRunner):
+    """Runs workflows by another runner, which gets their activations as they should have come."""
+
+    def __init__(self, runner: WorkflowRunner) -> None:
+        self._runner = runner
+
+    def prepare_workflow(self, defn: workflow._Definition) -> None:
+        """As the other runner does."""
+        self._runner.prepare_workflow(defn)
+
+    def set_worker_level_failure_exception_types(self, types: Sequence[type[BaseException]]) -> None:
+        """As the other runner does."""
+        self._runner.set_worker_level_failure_exception_types(types)
+
+    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        """The other runner's instance, with its activations looked at first."""
+        instance = self._runner.create_instance(det)
+        instance.activate = _patient(_updates_last(instance.activate))  # type: ignore[assignment, method-assign]
+        return instance
+
+
+_Activate = Callable[[WorkflowActivation], WorkflowActivationCompletion]
+
+
+def _patient(activate: _Activate) -> _Activate:
+    """Every workflow task brings a later time; an activation with new events under the old time belongs to none."""
+    length, nanoseconds = 0, -1
+
+    def looked_at(activation: WorkflowActivation) -> WorkflowActivationCompletion:
+        nonlocal length, nanoseconds
+        if all(job.HasField("query_workflow") or job.HasField("remove_from_cache") for job in activation.jobs):
+            return activate(activation)
+        early = activation.history_length > length and activation.timestamp.ToNanoseconds() == nanoseconds
+        if early and not activation.is_replaying:
+            refusal = WorkflowActivationCompletion()
+            refusal.failed.failure.message = _REFUSAL
+            return refusal
+        length, nanoseconds = activation.history_length, activation.timestamp.ToNanoseconds()
+        return activate(activation)
+
+    return looked_at
+
+
+def _updates_last(activate: _Activate) -> _Activate:
+    """One activation with updates becomes two, and their commands one list."""
+
+    def in_order(activation: WorkflowActivation) -> WorkflowActivationCompletion:
+        updates = [job for job in activation.jobs if job.HasField("do_update")]
+        others = [job for job in activation.jobs if not job.HasField("do_update")]
+        if not updates or not others:
+            return activate(activation)
+        completion = activate(_with_jobs(activation, others))
+        if not completion.HasField("successful"):
+            return completion
+        if any(command.WhichOneof("variant") in _LAST_WORDS for command in completion.successful.commands):
+            for job in updates:
+                completion.successful.commands.append(_refused(job.do_update))
+            return completion
+        later = activate(_with_jobs(activation, updates))
+        if not later.HasField("successful"):
+            return later
+        completion.MergeFrom(later)
+        return completion
+
+    return in_order
+
+
+def _refused(update: DoUpdate) -> WorkflowCommand:
+    """No run may promise what it has ended, or continued as new, without."""
+    command = WorkflowCommand()
+    command.update_response.protocol_instance_id = update.protocol_instance_id
+    command.update_response.rejected.message = _OVER
+    command.update_response.rejected.application_failure_info.type = NOT_READY
+    command.update_response.rejected.application_failure_info.non_retryable = True
+    return command
+
+
+def _with_jobs(activation: WorkflowActivation, jobs: Sequence[WorkflowActivationJob]) -> WorkflowActivation:
+    changed = WorkflowActivation()
+    changed.CopyFrom(activation)
+    del changed.jobs[:]
+    changed.jobs.extend(jobs)
+    return changed

@@ -1,0 +1,67 @@
+"""A kind's context as a pydantic model: read from what the task was given, left as a patch of what changed."""
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from temporalio.exceptions import ApplicationError
+
+from workflows.contract import ContextPatch, TaskInput
+from workflows.wire.encoding import alike
+from workflows.wire.errors import ErrorType
+from workflows.wire.validation import explained
+
+INVALID_CONTEXT = "InvalidContext"
+"""A kind's own failure, not one of the session's: what it was given of the context is not what it was written for."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def context_of(task: TaskInput, model: type[_Model]) -> _Model:
+    """The values that `task` was given, as `model`.
+
+    Raises ApplicationError (InvalidContext) naming each key that does not fit, which ends the task as failed.
+    """
+    return _checked(model, task.context.values, INVALID_CONTEXT)
+
+
+def patch_of(task: TaskInput, after: BaseModel) -> ContextPatch | None:
+    """What `after` changes of the values that `task` was given; null for a task that may not write.
+
+    A list that grew is appended to; a null where null is the default removes its key; all else is set. What equals
+    what was given is left alone, so that it cannot conflict. Raises ApplicationError (InvalidOutput) naming each key
+    that does not fit the model of `after`, which need not be the one that was read.
+    """
+    if not task.context.write:
+        return None
+    given, model = task.context.values, type(after)
+    checked = _checked(model, after.model_dump(by_alias=True, warnings=False), ErrorType.INVALID_OUTPUT)
+    try:
+        before = model.model_validate(given).model_dump(mode="json", by_alias=True)
+    except ValidationError:  # what does not fit is what this patch mends
+        before = given
+    removable = {field.alias or name for name, field in model.model_fields.items() if field.default is None}
+    patch = ContextPatch()
+    for key, value in checked.model_dump(mode="json", by_alias=True).items():
+        old = before.get(key)
+        if key in before and alike(old, value):
+            continue
+        if value is None and key in removable:
+            patch.unset += [key] if key in given else []
+        elif (
+            isinstance(old, list)
+            and isinstance(value, list)
+            and alike(old, value[: len(old)])
+            and (key in given or not old)
+        ):
+            patch.append[key] = value[len(old) :]
+        else:
+            patch.set[key] = value
+    return patch
+
+
+def _checked(model: type[_Model], values: object, error_type: str) -> _Model:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        message = f"the context does not fit {model.__name__}: {explained(error)}"
+        raise ApplicationError(message, type=error_type, non_retryable=True) from None

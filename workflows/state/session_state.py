@@ -1,0 +1,300 @@
+"""A session's whole durable state and every decision about it; what continue-as-new carries. Pure."""
+
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from workflows.contract import (
+    CancelRequest,
+    CloseRequest,
+    Config,
+    ConfigureRequest,
+    ContextPatch,
+    ForkSource,
+    PatchRequest,
+    RespondRequest,
+    RollbackRequest,
+    Snapshot,
+    TaskInput,
+    TaskOutput,
+    TaskRecord,
+    TaskRequest,
+    WaitingNotice,
+)
+from workflows.state.answered import AnsweredRequests
+from workflows.state.context import SessionContext
+from workflows.state.ledger import Ledger, final_record, rejected_entry
+from workflows.state.pending import PendingList, PendingTask
+from workflows.state.running_task import RunningTask
+from workflows.wire import limits
+from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.fields import SessionStatus, TaskStatus, Timestamp
+from workflows.wire.validation import check_output, known_fields_of
+
+_CLOSE_ORDER = ("drain", "discard", "now")
+
+
+class SessionState(BaseModel):
+    """Everything a session knows. Methods that refuse raise SessionError and change nothing."""
+
+    session_id: str
+    config: Annotated[Config, known_fields_of(Config)]
+    started_at: Timestamp
+    context: SessionContext = Field(default_factory=SessionContext)
+    pending: PendingList = Field(default_factory=PendingList)
+    ledger: Ledger = Field(default_factory=Ledger)
+    running: RunningTask | None = None
+    closing: Annotated[CloseRequest | None, known_fields_of(CloseRequest)] = None
+    paused: bool = False
+    fork_of: Annotated[ForkSource | None, known_fields_of(ForkSource)] = None
+    active_at: Timestamp | None = None
+    answered: AnsweredRequests = Field(default_factory=AnsweredRequests)
+
+    def submit(self, request: TaskRequest, now: datetime) -> TaskRecord:
+        """Accept a task, or recognise one that is known, and say how it stands. Raises what `accept` raises."""
+        self.accept(request, now)
+        return self._known(request.task_id, now)
+
+    def accept(self, request: TaskRequest, now: datetime) -> None:
+        """Accept a task; one that is known already stays as it is.
+
+        Raises SessionError: InvalidRequest, InputTooLarge, TaskIdConflict, SessionClosed, Busy, QueueFull.
+        """
+        task = self.check_submit(request, now)
+        if self.ledger.seen.status(task.task_id) is not None:
+            return
+        if task.on_busy == "replace_pending":
+            self._drop_pending(f"replaced by {task.task_id}", now)
+        self.pending.add(task, front=task.on_busy == "interrupt")
+        self.ledger.accept(task)
+        self.active_at = now
+        if task.on_busy == "interrupt":
+            self._cancel_running(f"interrupted by {task.task_id}", now)
+
+    def check_submit(self, request: TaskRequest, now: datetime) -> PendingTask:
+        """Raise what `submit` would raise, changing nothing; returns the task with every default filled in."""
+        task = PendingTask.accepted(request, self.config, now)
+        if self.ledger.seen.status(task.task_id) is not None:
+            if not self.ledger.seen.same(task):
+                raise SessionError(ErrorType.TASK_ID_CONFLICT, f"{task.task_id} is the id of another task")
+            return task
+        if self.closing:
+            raise SessionError(ErrorType.SESSION_CLOSED, "the session is closing and takes no new tasks")
+        if task.on_busy == "reject" and (self.running or self.pending.next_due(now)):
+            raise SessionError(ErrorType.BUSY, "another task runs or waits")
+        room = PendingList() if task.on_busy == "replace_pending" else self.pending
+        if not room.fits(task, self.config.max_pending, limits.PENDING_BYTES):
+            raise SessionError(
+                ErrorType.QUEUE_FULL, f"{len(self.pending)} tasks wait ({self.pending.bytes} bytes); no more fit"
+            )
+        return task
+
+    def cancel(self, request: CancelRequest, now: datetime) -> None:
+        """End a waiting task, or note that the running one is to end. Raises SessionError (UnknownTask)."""
+        reason = request.reason or "cancelled on request"
+        if waiting := self.pending.get(request.task_id):
+            self._end_waiting(waiting, "cancelled", SessionError(ErrorType.TASK_CANCELLED, reason), now)
+        elif running := self._running(request.task_id):
+            running.cancel(reason, now)
+        else:
+            raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {request.task_id} waits or runs")
+
+    def wait(self, notice: WaitingNotice) -> None:
+        """Note what the running task asks a person, or that it asks no more. Raises SessionError (UnknownTask)."""
+        if running := self._running(notice.task_id):
+            running.waiting_for = notice.question
+        elif notice.question:
+            raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {notice.task_id} runs")
+
+    def respond(self, request: RespondRequest, now: datetime) -> None:
+        """Accept an answer for the running task. Raises SessionError: UnknownTask, and as RunningTask.answer does."""
+        record, running = self._known(request.task_id, now), self._running(request.task_id)
+        if running is None:
+            raise SessionError(ErrorType.NOT_WAITING, f"{request.task_id} is {record.status} and waits for no answer")
+        running.answer(request, now)
+
+    def configure(self, request: ConfigureRequest, now: datetime) -> Config:
+        """Change the settings that `request` names; tasks accepted before keep what they were accepted with."""
+        if request.request_id not in self.answered:
+            named = request.model_fields_set - {"request_id"}
+            self.config = self.config.model_copy(update={name: getattr(request, name) for name in named})
+            self.active_at = now
+            self.answered.once(request.request_id, lambda: self.context.version)
+        return self.config
+
+    def patch_context(self, request: PatchRequest, now: datetime) -> int:
+        """Change the context from outside; the version it is at then. Raises what `SessionContext.patch` raises."""
+        change = partial(self.context.patch, request.patch, request.expected_version, now)
+        return self.answered.once(request.request_id, change)
+
+    def rollback_context(self, request: RollbackRequest, now: datetime) -> int:
+        """Bring back an old version as a new one; its number. Raises SessionError (UnknownVersion)."""
+        return self.answered.once(request.request_id, lambda: self.context.rollback(request.version, now))
+
+    def check_patch(self, request: PatchRequest) -> None:
+        """Raise what `patch_context` would raise, changing nothing."""
+        if request.request_id not in self.answered:
+            self.context.check(request.patch, request.expected_version)
+
+    def check_rollback(self, request: RollbackRequest) -> None:
+        """Raise what `rollback_context` would raise, changing nothing."""
+        if request.request_id not in self.answered:
+            self.context.as_of(request.version)
+
+    def close(self, request: CloseRequest, now: datetime) -> None:
+        """End the session as `request` says; a close may be escalated, never weakened."""
+        if self.closing and _CLOSE_ORDER.index(request.mode) <= _CLOSE_ORDER.index(self.closing.mode):
+            return
+        self.closing = request
+        reason = request.reason or "the session was closed"
+        if request.mode != "drain":
+            self._drop_pending(reason, now)
+        if request.mode == "now":
+            self._cancel_running(reason, now)
+
+    def refuse(self, message: str, body: Any, error: SessionError, now: datetime) -> None:
+        """Keep a message that could not be taken, with what of it can be shown."""
+        self.ledger.refuse(rejected_entry(message, body, error, self.config.default_kind, now))
+
+    def next_change(self, now: datetime) -> datetime | None:
+        """When the passing of time alone will next change something."""
+        times = [time for time in (self.pending.next_change(now), self._idle_until()) if time is not None]
+        return min(times, default=None)
+
+    def pass_time(self, now: datetime) -> None:
+        """End what has waited beyond its `expires_at`; close a session that has been idle for its `idle_timeout`."""
+        idle_until = self._idle_until()
+        if idle_until is not None and idle_until <= now:
+            self.close(CloseRequest(reason="idle for its idle_timeout"), now)
+        for task in self.pending.expired(now):
+            error = SessionError(ErrorType.TASK_EXPIRED, f"still waiting at {task.expires_at}")
+            self._end_waiting(task, "expired", error, now)
+
+    def next_task(self, now: datetime) -> PendingTask | None:
+        """The task to run now, if any may."""
+        if self.running or (self.paused and not self.closing):
+            return None
+        return self.pending.next_due(now)
+
+    def start(self, task: PendingTask, now: datetime) -> TaskInput:
+        """Take `task` off the list and give it what it may see of the context."""
+        self.pending.remove(task)
+        self.running = RunningTask(task=task, started_at=now, version=self.context.version)
+        return TaskInput(
+            session_id=self.session_id, task_id=task.task_id, input=task.input, context=self.context.inject(task)
+        )
+
+    def running_task(self) -> RunningTask:
+        """The task under way. Raises SessionError (UnknownTask) where there is none."""
+        if self.running is None:
+            raise SessionError(ErrorType.UNKNOWN_TASK, "no task is running")
+        return self.running
+
+    def complete(self, output: TaskOutput, now: datetime) -> None:
+        """End the running task with its result; what the contract forbids of a result ends it as failed."""
+        running = self.running_task()
+        known: dict[str, Any] = {}
+        try:
+            check_output(output)
+            known = {"output": output.output, "usage": output.usage}
+            after = None if running.cancel_reason is not None else self._absorb(running, output, now)
+        except SessionError as error:
+            self.end("failed", error, now, **known)
+        else:
+            self.end("completed", None, now, after=after, **known)
+
+    def end(
+        self,
+        status: TaskStatus,
+        error: SessionError | None,
+        now: datetime,
+        *,
+        after: int | None = None,
+        **known: Any,
+    ) -> None:
+        """End the running task without touching the context; one that was asked to end is `cancelled` all the same."""
+        running = self.running_task()
+        if running.cancel_reason is not None:
+            status, error = "cancelled", SessionError(ErrorType.TASK_CANCELLED, running.cancel_reason)
+        if status in {"failed", "timed_out"} and self.config.on_failure == "pause":
+            self.paused = True
+        self.ledger.finish(running.final_record(status, now, error, after=after, **known))
+        self.running = None
+        self.active_at = now
+
+    @property
+    def over(self) -> bool:
+        """Whether a closing session has nothing left to do."""
+        return self.closing is not None and self.running is None and not self.pending.tasks
+
+    @property
+    def status(self) -> SessionStatus:
+        """The first that applies."""
+        if self.closing:
+            return "closed" if self.over else "draining"
+        if self.paused:
+            return "paused"
+        if self.running is None:
+            return "idle"
+        return "waiting" if self.running.waiting_for else "running"
+
+    def record(self, task_id: str, now: datetime) -> TaskRecord | None:
+        """What is known of a task, or null if it was never heard of."""
+        if running := self._running(task_id):
+            return running.record()
+        if waiting := self.pending.get(task_id):
+            return waiting.record(self.pending.position(task_id, now))
+        return self.ledger.record(task_id)
+
+    def snapshot(self) -> Snapshot:
+        """The session at a glance."""
+        return Snapshot(
+            session_id=self.session_id,
+            status=self.status,
+            config=self.config,
+            started_at=self.started_at,
+            running=self.running.record() if self.running else None,
+            pending=[task.entry() for task in self.pending.tasks],
+            recent=[record.model_copy(update={"output": None}) for record in self.ledger.records.values()],
+            context_version=self.context.version,
+            counters=self.ledger.counters,
+            rejected=self.ledger.rejected,
+        )
+
+    def _idle_until(self) -> datetime | None:
+        idle = not (self.closing or self.running or self.pending.tasks)
+        if not idle or self.config.idle_timeout is None:
+            return None
+        return (self.active_at or self.started_at) + timedelta(seconds=self.config.idle_timeout)
+
+    def _running(self, task_id: str) -> RunningTask | None:
+        return self.running if self.running and self.running.task.task_id == task_id else None
+
+    def _known(self, task_id: str, now: datetime) -> TaskRecord:
+        record = self.record(task_id, now)
+        if record is None:
+            raise SessionError(ErrorType.UNKNOWN_TASK, f"{task_id} is not known")
+        return record
+
+    def _absorb(self, running: RunningTask, output: TaskOutput, now: datetime) -> int:
+        """Bring a successful result into the context and return the version it leaves."""
+        if running.task.write:
+            return self.context.complete(output.patch or ContextPatch(), running.task, output.output, now)
+        if output.patch is not None:
+            raise SessionError(ErrorType.PATCH_NOT_ALLOWED, "a task without write access returned a patch")
+        return running.version  # others may have changed the context meanwhile
+
+    def _cancel_running(self, reason: str, now: datetime) -> None:
+        if self.running:
+            self.running.cancel(reason, now)
+
+    def _drop_pending(self, reason: str, now: datetime) -> None:
+        for task in list(self.pending.tasks):
+            self._end_waiting(task, "cancelled", SessionError(ErrorType.TASK_CANCELLED, reason), now)
+
+    def _end_waiting(self, task: PendingTask, status: TaskStatus, error: SessionError, now: datetime) -> None:
+        self.pending.remove(task)
+        self.active_at = now
+        self.ledger.finish(final_record(task, status, now, error))

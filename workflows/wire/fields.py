@@ -1,0 +1,100 @@
+"""What the contract is made of: its two base models, and the types of fields with the checks they carry."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from workflows.wire import limits
+from workflows.wire.encoding import json_bytes
+
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+"""Session and task ids. pydantic's engine reads `$` as the end of the text, never as before a last newline."""
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+
+
+def _rfc3339(value: Any) -> Any:
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _RFC3339.match(value)):
+        raise ValueError("not an RFC 3339 time with offset, like 2026-11-23T09:00:00Z")
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("outside the years 1 to 9999 in UTC") from None
+
+
+def _at_most(limit: int, what: str) -> WrapValidator:
+    def check(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
+        # An entry or a letter weighs a byte at least. To look at each of a million of them would take too long.
+        many = isinstance(value, str | list | dict) and len(value) > limit
+        if many or json_bytes(value := inner(value)) > limit:
+            raise ValueError(f"{what} weigh more than {limit} bytes")
+        return value
+
+    return WrapValidator(check)
+
+
+def _not_reserved(value: str) -> str:
+    if value.startswith("/_sys/"):
+        raise ValueError("names that begin with /_sys/ are the server's own")
+    return value
+
+
+def _if_null(empty: type) -> BeforeValidator:
+    return BeforeValidator(lambda value: empty() if value is None else value)
+
+
+class Request(BaseModel):
+    """What callers send: unknown fields and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Carried(BaseModel):
+    """What we answer or carry: unknown fields are ignored, so that old and new code can read each other."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS)]
+Kind = Annotated[Name, _at_most(limits.SERVER_NAME_BYTES, "the letters")]
+TaskQueue = Annotated[Kind, AfterValidator(_not_reserved)]
+Reason = Annotated[str, Field(max_length=limits.REASON_CHARS)]
+Seconds = Annotated[float, Field(ge=limits.SHORTEST_SECONDS, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
+Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339), AfterValidator(_utc)]
+Labels = Annotated[dict[str, str], _if_null(dict), _at_most(limits.LABELS_BYTES, "labels")]
+Grace = Annotated[float, Field(ge=0, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
+PendingCap = Annotated[int, Field(ge=1, le=limits.PENDING_TASKS)]
+Turns = Annotated[int, Field(ge=0)]
+QuestionText = Annotated[str, Field(min_length=1), _at_most(limits.QUESTION_BYTES, "the words")]
+Choices = Annotated[list[str], _at_most(limits.QUESTION_BYTES, "choices")]
+Usage = Annotated[dict[str, int | float], _at_most(limits.USAGE_BYTES, "figures")]
+Values = Annotated[dict[str, Any], _if_null(dict)]
+Appends = Annotated[dict[str, list[Any]], _if_null(dict)]
+Keys = Annotated[list[str], FailFast(), _if_null(list)]
+Read = Literal["all", "none"] | Annotated[list[str], _at_most(limits.READ_BYTES, "keys")]
+OnBusy = Literal["enqueue", "reject", "interrupt", "replace_pending"]
+CloseMode = Literal["drain", "discard", "now"]
+TaskStatus = Literal["pending", "running", "completed", "failed", "cancelled", "timed_out", "expired", "rejected"]
+SessionStatus = Literal["closed", "draining", "paused", "waiting", "running", "idle"]
+ListedStatus = Literal[
+    "open", "waiting", "paused", "draining", "closed", "failed", "cancelled", "terminated", "timed_out"
+]
+"""How a session stands in a list: `open` where nothing else is known of one that goes on; `failed` and what follows are
+ends other than by a close."""

@@ -1,0 +1,78 @@
+"""What a session and a task say to each other: its input and output, its questions and their answers."""
+
+from typing import Any
+
+from pydantic import Field
+
+from workflows.wire import fields as f
+from workflows.wire.fields import Carried, Request
+from workflows.wire.ids import CONTRACT_VERSION
+
+
+class Question(Carried):
+    """What a task asks a person: an answer is one of `choices`, where there are any, and comes before `expires_at`."""
+
+    id: f.Name
+    text: f.QuestionText
+    choices: f.Choices | None = None
+    expires_at: f.Timestamp | None = None
+
+
+class WaitingNotice(Request):
+    """From a task to its session: what it waits for a person to answer, or null when it waits no more."""
+
+    task_id: f.Id
+    question: Question | None
+
+
+class Answer(Carried):
+    """From a session to its task."""
+
+    question_id: str
+    value: Any
+
+
+class ContextPatch(Request):
+    """A change of context values, applied in the order unset, set, append."""
+
+    set: f.Values = Field(default_factory=dict)
+    unset: f.Keys = Field(default_factory=list)
+    append: f.Appends = Field(default_factory=dict)
+
+
+class Turn(Carried):
+    """One finished task in the transcript; `version` is the context version it made."""
+
+    task_id: str
+    version: int
+    input: Any = None
+    output: Any = None
+    finished_at: f.Timestamp
+    truncated: bool = False
+
+
+class InjectedContext(Carried):
+    """All that a task sees of its session, as of `version`. With `write` false it must return no patch."""
+
+    version: int
+    write: bool
+    values: dict[str, Any]
+    transcript: list[Turn]
+
+
+class TaskInput(Carried):
+    """The argument of every kind's `run`."""
+
+    contract: int = CONTRACT_VERSION
+    session_id: str
+    task_id: str
+    input: Any
+    context: InjectedContext
+
+
+class TaskOutput(Carried):
+    """The result of every kind's `run`."""
+
+    output: Any
+    patch: ContextPatch | None = None
+    usage: f.Usage | None = None

@@ -1,0 +1,71 @@
+"""Checking what callers and kinds send, and saying in one line what is wrong with it. Pure."""
+
+from typing import Any, TypeVar
+
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
+
+from workflows.wire import limits
+from workflows.wire.encoding import json_bytes, preview
+from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.fields import Id, Request
+from workflows.wire.tasks import TaskOutput
+
+_SHOWN = 3  # problems named; the rest are counted
+_FIELD_BYTES = 80  # of a field's path, which the sender may have made up
+_ID: TypeAdapter[str] = TypeAdapter(Id)
+_Request = TypeVar("_Request", bound=Request)
+
+
+def parsed(model: type[_Request], body: Any) -> _Request:
+    """`body` as a request. Raises SessionError (InvalidRequest) naming the fields that do not fit."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise SessionError(ErrorType.INVALID_REQUEST, explained(error)) from None
+
+
+def checked_id(value: Any) -> str:
+    """`value`, if it can be a session or task id. Raises SessionError (InvalidRequest)."""
+    try:
+        return _ID.validate_python(value)
+    except ValidationError:
+        shown = preview(str(value), limits.PREVIEW_BYTES)
+        message = f"{shown!r} is no id: letters, digits, dots, underscores and hyphens, 128 at most, no sign first"
+        raise SessionError(ErrorType.INVALID_REQUEST, message) from None
+
+
+def explained(error: ValidationError) -> str:
+    """The first problems as `field: what is wrong`; the offending values stay out, they are in the preview."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    named = [f"{_field(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in problems]
+    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+    return "; ".join(named[:_SHOWN]) + more
+
+
+def _field(path: tuple[int | str, ...]) -> str:
+    return preview(".".join(map(str, path)) or "body", _FIELD_BYTES)
+
+
+def known_fields_of(model: type[Request]) -> BeforeValidator:
+    """Requests refuse fields they do not know; carried by newer code, such fields are ignored."""
+    known = set(model.model_fields)
+    return BeforeValidator(lambda value: {k: value[k] for k in known & {*value}} if isinstance(value, dict) else value)
+
+
+def check_input(value: Any, name: str = "input") -> None:
+    """Raise what the contract forbids of what goes into a task: SessionError (InvalidRequest, InputTooLarge)."""
+    _check(value, name, limits.INPUT_BYTES, ErrorType.INVALID_REQUEST, ErrorType.INPUT_TOO_LARGE)
+
+
+def check_output(output: TaskOutput) -> None:
+    """Raise what the contract forbids of a result: SessionError (InvalidOutput, OutputTooLarge)."""
+    _check(output.output, "output", limits.OUTPUT_BYTES, ErrorType.INVALID_OUTPUT, ErrorType.OUTPUT_TOO_LARGE)
+
+
+def _check(value: Any, name: str, limit: int, invalid: ErrorType, too_large: ErrorType) -> None:
+    try:
+        size = json_bytes(value)
+    except ValueError as error:
+        raise SessionError(invalid, f"{name} is {error}") from None
+    if size > limit:
+        raise SessionError(too_large, f"{name} weighs {size} bytes, over {limit}")
