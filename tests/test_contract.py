@@ -148,7 +148,7 @@ def test_unknown_fields_are_refused_in_requests_and_ignored_elsewhere(model: typ
 def test_a_config_left_empty_has_the_defaults_of_the_contract() -> None:
     nulls = dict.fromkeys(["owner", "title", "idle_timeout"])
     numbers = {"task_timeout": 3600, "cancel_grace": 30, "max_pending": 1000, "transcript": 20}
-    others = {"labels": {}, "default_kind": "Answer", "on_failure": "continue", "read": "all"}
+    others = {"labels": {}, "queues": {}, "default_kind": "Answer", "on_failure": "continue", "read": "all"}
     assert {**nulls, **numbers, **others} == parsed(Config, {}).model_dump()
 
 
@@ -250,6 +250,11 @@ def test_a_task_request_refuses_and_names_the_field(field: str, value: Any) -> N
         (Config, {"max_pending": limits.PENDING_TASKS + 1}),
         (Config, {"cancel_grace": -1}),
         (Config, {"default_kind": None}),
+        (Config, {"queues": {"Shout": "/_sys/mine"}}),
+        (Config, {"queues": {"Shout": ""}}),
+        (Config, {"queues": {"": "shouting"}}),
+        (Config, {"queues": {"Shout": None}}),
+        (Config, {"queues": {f"Shout{number}": "shouting" * 10 for number in range(50)}}),
         (Config, {"read": ["k" * limits.CONTEXT_BYTES]}),
         (CancelRequest, {"task_id": "a", "reason": "x" * 501}),
         (PatchRequest, {"patch": {"unset": "k"}}),

@@ -40,6 +40,10 @@ async def open(  # noqa: A001 (the command's name)
     ] = None,
     read: a.ReadKeys = None,
     transcript: a.Transcript = None,
+    queues: Annotated[
+        builtins.list[str] | None,
+        typer.Option("--queue", metavar="KIND=QUEUE", help="Where another worker hosts a kind; may be repeated."),
+    ] = None,
     values: Annotated[
         builtins.list[str] | None,
         typer.Option("--value", metavar="KEY=VALUE", help="Something it knows from the start; may be repeated."),
@@ -69,6 +73,7 @@ async def open(  # noqa: A001 (the command's name)
         "on_failure": on_failure,
         "read": a.read_policy(read),
         "transcript": transcript,
+        "queues": a.pairs(queues) or None,
     }
     config = {name: value for name, value in asked.items() if value is not None}
     here = await (await connected()).open(session, config, a.pairs(values), source)

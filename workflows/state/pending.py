@@ -49,7 +49,7 @@ class PendingTask(Carried):
             timeout=request.timeout or config.task_timeout,
             not_before=request.not_before,
             expires_at=request.expires_at,
-            task_queue=request.task_queue,
+            task_queue=request.task_queue or config.queues.get(kind),
             labels=request.labels,
             on_busy=request.on_busy or "enqueue",
             submitted_at=now,

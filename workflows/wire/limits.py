@@ -69,6 +69,9 @@ REJECTED_MESSAGE_BYTES = 200
 LABELS_BYTES = 1 * KIB
 """Labels of a task or a session: they are for finding things, not for carrying data."""
 
+QUEUES_BYTES = 4 * KIB
+"""Task queues by kind: some fifty of ordinary length."""
+
 NAME_CHARS = 255
 """Kinds, task queues, owners, titles. Search attributes over 2 KiB terminate a workflow, ids over 1,000 wedge it."""
 

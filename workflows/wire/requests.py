@@ -11,7 +11,10 @@ from workflows.wire.tasks import ContextPatch
 
 
 class Config(Request):
-    """How a session behaves. Durations in seconds; `idle_timeout` null means never."""
+    """How a session behaves. Durations in seconds; `idle_timeout` null means never.
+
+    `queues`: the task queue of another worker for each kind that it hosts; a task's own `task_queue` comes first.
+    """
 
     owner: f.Name | None = None
     title: f.Name | None = None
@@ -24,6 +27,7 @@ class Config(Request):
     on_failure: Literal["continue", "pause"] = "continue"
     read: f.Read = "all"
     transcript: f.Turns = 20
+    queues: f.Queues = Field(default_factory=dict)
 
 
 class ConfigureRequest(Config):
