@@ -1,7 +1,8 @@
-"""`python -m starter`: the command line. It is an extra; the rest of the project does without typer and rich."""
+"""`python -m starter`, installed as `sessions`: the command line. An extra; all else does without typer and rich."""
 
 import os
 import sys
+from typing import NoReturn
 
 _BROKEN_PIPE = 141  # as `starter.cli.exits` has it; what a shell reports for a program that SIGPIPE ended
 
@@ -28,6 +29,11 @@ def flushed(code: int) -> int:
     return code
 
 
-if __name__ == "__main__":
+def command() -> NoReturn:
+    """The whole program."""
     # The SDK's runtime may crash the interpreter while it shuts down; nothing of ours is open by now.
     os._exit(flushed(main()))
+
+
+if __name__ == "__main__":
+    command()

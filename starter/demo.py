@@ -18,10 +18,11 @@ from rich.text import Text
 from starter.client import Session, SessionClient
 from starter.client.watching import task_progress
 from starter.dev_server import DevServer
+from starter.program import COMMAND
+from starter.worker_process import WorkerProcess
 from workflows.contract import TaskRecord, task_workflow_id
 
 _Result = TypeVar("_Result")
-ROOT = Path(__file__).resolve().parents[1]
 BANANA, SUN, FIRST = "What colour is a banana?", "How big is the sun?", "What did I ask first?"
 COUNTDOWN_SECONDS = 6
 """Long enough to kill its worker in the middle, short enough to watch."""
@@ -41,34 +42,13 @@ class Row:
     right: bool
 
 
-class WorkerProcess:
-    """`python worker.py`, as a process that can be killed."""
-
-    def __init__(self, address: str, log: Path) -> None:
-        self._environment = {**os.environ, "TEMPORAL_ADDRESS": address, "SESSIONS_TASK_QUEUE": "sessions"}
-        self._environment.pop("SESSIONS_MODEL", None)  # the answers below are the offline model's
-        self._log = log
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        """Start it; it is ready when it answers."""
-        with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "worker.py", cwd=ROOT, env=self._environment, stderr=log, start_new_session=True
-            )
-
-    async def kill(self) -> None:
-        """End it as a crash would (SIGKILL)."""
-        if self._process and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
-
-
 async def run(console: Console, *, keep: bool) -> bool:
     """Run the demo and say whether everything came right."""
     with TemporaryDirectory(prefix="sessions-demo-") as folder:
         server = DevServer(Path(folder) / "temporal.db", port=0, ui_port=0, http_port=0)
-        worker = WorkerProcess(server.address, Path(folder) / "worker.log")
+        # The answers below are the offline model's.
+        environment = {"TEMPORAL_ADDRESS": server.address, "SESSIONS_TASK_QUEUE": "sessions", "SESSIONS_MODEL": ""}
+        worker = WorkerProcess(environment, Path(folder) / "worker.log")
         try:
             await _step(console, "starting Temporal", server.start())
             await _step(console, "starting a worker", worker.start())
@@ -79,7 +59,7 @@ async def run(console: Console, *, keep: bool) -> bool:
             console.print(f"\nThe session in the Web UI:\n{server.ui}/namespaces/default/workflows/{session.id}")
             if keep:
                 console.print("Everything stays up until Ctrl-C. From another terminal:")
-                console.print(f"TEMPORAL_ADDRESS={server.address} python -m starter show {session.id}")
+                console.print(f"TEMPORAL_ADDRESS={server.address} {COMMAND} show {session.id}")
                 await _until_interrupted()
         finally:
             await worker.kill()

@@ -12,12 +12,12 @@ from rich.markup import escape
 from starter.cli import output
 from starter.cli.completion import install_completion, show_completion
 from starter.cli.exits import MEANINGS, CommandError, ExitCode
+from starter.program import COMMAND
 
 if TYPE_CHECKING:
     from starter.client import SessionClient
 
-PROGRAM = "python -m starter"
-TASKS, SESSIONS = "Tasks", "Sessions"
+TASKS, SESSIONS, SERVERS = "Tasks", "Sessions", "Servers"
 """The panels of the help page."""
 
 _Parameters = ParamSpec("_Parameters")
@@ -32,7 +32,18 @@ app = typer.Typer(
 )
 
 
-@app.callback()
+_HELP = f"""Talk to durable sessions: conversations whose tasks run one at a time, in order, and survive every crash.
+
+Needs a Temporal server and a worker; `{COMMAND} dev` starts both. TEMPORAL_ADDRESS names another server.
+
+First steps:
+  {COMMAND} ask demo "What colour is a banana?"
+  {COMMAND} chat demo
+  {COMMAND} show demo
+"""
+
+
+@app.callback(help=_HELP)
 def options(
     *,
     _install: Annotated[
@@ -45,15 +56,7 @@ def options(
         bool, typer.Option("--show-completion", callback=show_completion, help="Print what that adds to the shell.")
     ] = False,
 ) -> None:
-    """Talk to durable sessions: conversations whose tasks run one at a time, in order, and survive every crash.
-
-    Needs a Temporal server and a worker; `python worker.py --dev` starts both. TEMPORAL_ADDRESS names another server.
-
-    First steps:
-      python -m starter ask demo "What colour is a banana?"
-      python -m starter chat demo
-      python -m starter show demo
-    """
+    """Options of the program itself."""
 
 
 def verb(
@@ -62,7 +65,7 @@ def verb(
     """Make an async function a command of its name, with `example` on its help page."""
 
     def register(work: Callable[_Parameters, Coroutine[Any, Any, None]]) -> Callable[_Parameters, None]:
-        @app.command(epilog=f"Example:\n  {PROGRAM} {escape(example)}", rich_help_panel=panel)
+        @app.command(epilog=f"Example:\n  {COMMAND} {escape(example)}", rich_help_panel=panel)
         @functools.wraps(work)
         def command(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
             try:

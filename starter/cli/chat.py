@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from starter.cli import arguments as a
 from starter.cli import output, views
-from starter.cli.app import PROGRAM, TASKS, connected, verb
+from starter.cli.app import TASKS, connected, verb
 from starter.cli.exits import ExitCode, command_error, not_completed, refusal
 from starter.cli.terminal import Terminal
+from starter.program import COMMAND
 from workflows.contract import Question
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ async def chat(session: a.SessionId) -> None:
             await conversation.run()
     finally:
         if conversation.waiting:
-            output.note(f"{conversation.waiting} unanswered; `{PROGRAM} chat {session}` shows what came of it")
+            output.note(f"{conversation.waiting} unanswered; `{COMMAND} chat {session}` shows what came of it")
 
 
 LOOK = 0.5

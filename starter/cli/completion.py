@@ -1,16 +1,18 @@
-"""Shell completion for `python -m starter`.
+"""Shell completion for `sessions`, and for `python -m starter`.
 
-Typer completes; its scripts are for a program of one word. These hook into the completion of `python` and pass on
-only what follows `-m starter`.
+Typer completes; its scripts are for a program of one word. Ours hook into the completion of `python` and pass on only
+what follows `-m starter`.
 """
 
 import os
 from pathlib import Path
 
 import typer
-from typer.completion import completion_init  # type: ignore[attr-defined]  # typer re-exports without saying so
+from typer.completion import completion_init, get_completion_script  # type: ignore[attr-defined]  # re-exported
 
-VARIABLE = "_STARTER_COMPLETE"
+from starter.program import COMMAND, PACKAGE
+
+VARIABLE = "_SESSIONS_COMPLETE" if PACKAGE else "_STARTER_COMPLETE"
 """What tells typer to complete instead of run."""
 
 _BASH = """\
@@ -51,9 +53,9 @@ end
 
 # The script of each shell, the file it goes to, and the file of the shell that then has to read it.
 _SHELLS = {
-    "bash": (_BASH, ".bash_completions/starter.sh", ".bashrc"),
-    "zsh": (_ZSH, ".zfunc/starter.zsh", ".zshrc"),
-    "fish": (_FISH, ".config/fish/conf.d/starter.fish", None),
+    "bash": (_BASH, ".bash_completions/{}.sh", ".bashrc"),
+    "zsh": (_ZSH, ".zfunc/{}.zsh", ".zshrc"),
+    "fish": (_FISH, ".config/fish/conf.d/{}.fish", None),
 }
 
 
@@ -63,7 +65,7 @@ completion_init()  # typer does so itself only where it offers its own scripts
 def show_completion(wanted: bool) -> None:  # noqa: FBT001 (typer passes the option's value)
     """Print the script of the user's shell."""
     if wanted:
-        typer.echo(_SHELLS[_shell()][0], nl=False)
+        typer.echo(_script(_shell()), nl=False)
         raise typer.Exit
 
 
@@ -71,14 +73,21 @@ def install_completion(wanted: bool) -> None:  # noqa: FBT001 (typer passes the 
     """Write the script of the user's shell to where the shell reads it."""
     if not wanted:
         return
-    script, place, startup = _SHELLS[_shell()]
-    target = Path.home() / place
+    shell = _shell()
+    _, place, startup = _SHELLS[shell]
+    target = Path.home() / place.format("sessions" if PACKAGE else "starter")
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(script)
+    target.write_text(_script(shell))
     if startup:
         _add_line(Path.home() / startup, f"source '{target}'")
-    typer.echo(f"Written to {target}; a new shell completes `python -m starter`.")
+    typer.echo(f"Written to {target}; a new shell completes `{COMMAND}`.")
     raise typer.Exit
+
+
+def _script(shell: str) -> str:
+    if PACKAGE:
+        return get_completion_script(prog_name=COMMAND, complete_var=VARIABLE, shell=shell) + "\n"
+    return _SHELLS[shell][0]
 
 
 def _shell() -> str:

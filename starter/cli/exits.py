@@ -34,7 +34,7 @@ MEANINGS = {
     ExitCode.NOT_FOUND: "no such session or task",
     ExitCode.SESSION_CLOSED: "the session is closed or closing",
     ExitCode.STILL_WAITING: "the time to wait is over; the task goes on",
-    ExitCode.BUG: "a bug; `python -X dev -m starter ...` shows where",
+    ExitCode.BUG: "a bug; with PYTHONDEVMODE=1 it shows where",
     ExitCode.INTERRUPTED: "Ctrl-C, or no to a question; what was sent goes on",
 }
 

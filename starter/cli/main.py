@@ -4,14 +4,15 @@ import sys
 
 import typer
 
-from starter.cli import chat, control, output, sessions, tasks, watch
-from starter.cli.app import PROGRAM, app
+from starter.cli import chat, control, output, serving, sessions, tasks, watch
+from starter.cli.app import app
 from starter.cli.completion import VARIABLE
 from starter.cli.exits import ExitCode, command_error
+from starter.program import COMMAND
 
 __all__ = ["COMMANDS", "app", "run"]
 
-COMMANDS = (chat, tasks, sessions, watch, control)
+COMMANDS = (chat, tasks, sessions, watch, control, serving)
 """The modules with commands; to import one is to have its commands."""
 
 
@@ -19,7 +20,7 @@ def run() -> int:
     """Run the command that `sys.argv` asks for; the exit code."""
     try:
         sys.argv = [argument.encode(errors="strict").decode() for argument in sys.argv]
-        return app(prog_name=PROGRAM, complete_var=VARIABLE, standalone_mode=False) or ExitCode.DONE
+        return app(prog_name=COMMAND, complete_var=VARIABLE, standalone_mode=False) or ExitCode.DONE
     except UnicodeEncodeError:
         output.complain("the arguments are not UTF-8 text")
         return ExitCode.USAGE
@@ -39,4 +40,4 @@ def _explain(error: typer.TyperException) -> None:
     message = error.format_message()
     context = getattr(error, "ctx", None)
     if message:
-        output.complain(f"{message.rstrip('.')} (`{context.command_path if context else PROGRAM} --help` shows more)")
+        output.complain(f"{message.rstrip('.')} (`{context.command_path if context else COMMAND} --help` shows more)")

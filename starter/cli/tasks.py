@@ -11,8 +11,9 @@ import typer
 
 from starter.cli import arguments as a
 from starter.cli import output, views
-from starter.cli.app import PROGRAM, TASKS, answer, connected, sent, verb
+from starter.cli.app import TASKS, answer, connected, sent, verb
 from starter.cli.exits import CommandError, ExitCode, not_completed, refusal
+from starter.program import COMMAND
 from workflows.contract import TaskRecord
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import OnBusy
@@ -197,4 +198,4 @@ def _report(record: TaskRecord, *, as_json: bool) -> None:
 
 
 def _waits(session_id: str, task_id: str) -> str:
-    return f"`{PROGRAM} result {session_id} {task_id}` waits for it"
+    return f"`{COMMAND} result {session_id} {task_id}` waits for it"
