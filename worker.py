@@ -1,4 +1,7 @@
-"""The worker: connects, registers sessions and kinds, runs. `--dev` starts the embedded Temporal server as well."""
+"""The worker: connects, registers sessions and kinds, runs. `--dev` starts the embedded Temporal server as well.
+
+With `module:attribute` it hosts the kinds of those plugins alone, on the task queue that `--task-queue` names.
+"""
 
 import argparse
 import asyncio
@@ -11,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.worker import Worker, WorkflowRunner
+from temporalio.converter import DataConverter
+from temporalio.worker import Plugin, Worker
 
 from activities.answer import AnswerActivities
 from activities.child_tasks import terminate_child, watch_child
@@ -23,14 +27,16 @@ from activities.visibility import VisibilityActivities
 from starter import dev_server
 from starter.client.connection import NoServerError, connect, task_queue
 from starter.serving import telemetry
-from starter.serving.activations import runners
+from starter.serving.activations import CarefulActivations
 from starter.serving.deployment import deployment
+from starter.serving.kinds import KindsError, check_converters, check_kinds, installed_kinds, kinds_named
 from starter.serving.registration import register_search_attributes
-from starter.serving.settings import Settings
+from starter.serving.settings import Settings, variable
 from workflows.kinds.answer import AnswerWorkflow
 from workflows.kinds.countdown import CountdownWorkflow
 from workflows.kinds.unknown import UnknownKindWorkflow
 from workflows.session import SessionWorkflow
+from workflows.wire.messages import DATA_CONVERTER
 
 KINDS: Sequence[type] = [AnswerWorkflow, CountdownWorkflow]
 """The kinds this worker hosts; a new kind is one more line here."""
@@ -46,14 +52,14 @@ def build_worker(
     kinds: Sequence[type] = KINDS,
     activities: Sequence[Any] = (),
     search_attributes: bool = False,
-    workflow_runner: WorkflowRunner | None = None,
+    plugins: Sequence[Plugin] = (),
     **options: Any,
 ) -> Worker:
     """A worker for sessions and `kinds`.
 
     `activities`: what kinds of your own need; `search_attributes`: whether sessions may write theirs, which wedges them
-    where the namespace has none (`register_search_attributes` tells); `workflow_runner`: for all workflows, instead of
-    what `runners` says; `options`: the SDK Worker's, before our defaults.
+    where the namespace has none (`register_search_attributes` tells); `plugins`, `options`: the SDK's own, before our
+    defaults.
     """
     return Worker(
         client,
@@ -68,20 +74,34 @@ def build_worker(
             watch_child,
             *activities,
         ],
-        **{**runners(workflow_runner), **Settings().worker_options(), **options},
+        plugins=[*plugins, CarefulActivations()],
+        **{**Settings().worker_options(), **options},
+    )
+
+
+def build_kinds_worker(client: Client, *, queue: str, **options: Any) -> Worker:
+    """A worker for nothing but the kinds that the plugins of `client` bring; tasks of any other kind fail by name."""
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=[UnknownKindWorkflow],
+        plugins=[CarefulActivations()],
+        **{**Settings().worker_options(), **options},
     )
 
 
 async def run(settings: Settings, dev: dev_server.DevServer | None) -> None:
     """Serve sessions until SIGINT or SIGTERM."""
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    stopped = _stop_signal()
+    named = [name.strip() for name in settings.kinds.split(",")] if settings.kinds else []
+    plugins = [*installed_kinds(), *(plugin for name in named for plugin in kinds_named(name, variable("kinds")))]
+    check_kinds(plugins, [SessionWorkflow, *KINDS])
+    check_converters(plugins, DATA_CONVERTER)
     try:
         if dev:
             await dev.start()
             logger.info("Temporal at %s, Web UI at %s", dev.address, dev.ui)
-        client = await connect(dev.address if dev else None)
+        client = await connect(dev.address if dev else None, plugins=plugins)
         model = model_named(settings.model)
         findable = await register_search_attributes(client)
         queue, options = task_queue(), {**settings.worker_options(), "deployment_config": deployment()}
@@ -93,20 +113,46 @@ async def run(settings: Settings, dev: dev_server.DevServer | None) -> None:
             dev.stop()
 
 
+async def run_kinds(settings: Settings, names: Sequence[str], queue: str) -> None:
+    """Serve the tasks of those kinds until SIGINT or SIGTERM, by their own data converter where they bring one."""
+    stopped = _stop_signal()
+    plugins = [plugin for name in names for plugin in kinds_named(name, "argument")]
+    check_kinds(plugins, [])
+    own = any(plugin.data_converter is not None for plugin in plugins)
+    client = await connect(plugins=plugins, data_converter=DataConverter.default if own else DATA_CONVERTER)
+    options = {**settings.worker_options(), "deployment_config": deployment()}
+    async with build_kinds_worker(client, queue=queue, **options):
+        logger.info("worker ready: kinds of %s, task queue %s", ", ".join(names), queue)
+        await stopped.wait()
+
+
+def _stop_signal() -> asyncio.Event:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
+
+
 def main() -> int:
     """Read the command line and run; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kinds", nargs="*", metavar="module:attribute", help="host the kinds of these plugins alone")
+    parser.add_argument("--task-queue", help="where those kinds take tasks")
     parser.add_argument("--dev", action="store_true", help="start the embedded Temporal server too")
     parser.add_argument("--db", type=Path, default=dev_server.DEFAULT_DATABASE, help="its database file")
     parser.add_argument("--port", type=int, default=dev_server.GRPC_PORT, help="its gRPC port")
     parser.add_argument("--ui-port", type=int, default=dev_server.UI_PORT, help="its Web UI port")
     parser.add_argument("--http-port", type=int, default=dev_server.HTTP_PORT, help="its HTTP API port")
     options = parser.parse_args()
+    if bool(options.kinds) != bool(options.task_queue) or (options.kinds and options.dev):
+        parser.error("kinds and --task-queue belong together, without --dev; SESSIONS_KINDS adds kinds to sessions")
     dev = dev_server.DevServer(options.db, options.port, options.ui_port, options.http_port) if options.dev else None
     try:
         settings = Settings.from_environment()
         telemetry.set_up(settings)
-        asyncio.run(run(settings, dev))
+        if options.kinds and options.task_queue == task_queue():
+            raise KindsError(f"task queue {options.task_queue!r} is that of sessions, which this worker does not host")
+        asyncio.run(run_kinds(settings, options.kinds, options.task_queue) if options.kinds else run(settings, dev))
     except (NoServerError, FileNotFoundError, RuntimeError, ValueError) as error:
         print(f"worker: {error}", file=sys.stderr)  # noqa: T201 (a person reads it)
         return 1

@@ -52,7 +52,7 @@ def options_of(trial: str) -> dict[str, Any]:
     """What of the worker's options the trial is. Raises KeyError for one that is not here."""
     polling = PollerBehaviorAutoscaling()
     trials: dict[str, dict[str, Any]] = {
-        "all-in-sandbox": {"workflow_runner": SandboxedWorkflowRunner()},
+        "all-in-sandbox": {"unsandboxed_workflow_runner": SandboxedWorkflowRunner()},
         "autoscaled-pollers": {"workflow_task_poller_behavior": polling, "activity_task_poller_behavior": polling},
         "no-page": {},
         "local-activity": {"kinds": [LocalAnswer]},

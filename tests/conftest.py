@@ -76,6 +76,12 @@ async def harness(temporal: Client) -> AsyncIterator[Harness]:
     await harness.replay_all()
 
 
+@pytest.fixture
+def elsewhere(temporal: Client) -> Harness:
+    """Sessions on a queue of this test's own, whose worker the test starts."""
+    return Harness(temporal)
+
+
 @pytest.fixture(scope="session")
 async def own_sessions(server: Server, temporal: Client) -> AsyncIterator[tuple[str, str]]:
     """What the conformance suite checks unless told otherwise: address and task queue of our worker."""

@@ -22,7 +22,7 @@ from starter.client import Session, SessionClient
 from starter.client.calls import NoWorkerError
 from starter.client.connection import connect
 from starter.client.watching import task_progress
-from starter.serving.activations import runners
+from starter.serving.activations import CarefulActivations
 from starter.serving.registration import register_search_attributes
 from tests import canary
 from tests.conformance import caller
@@ -48,6 +48,11 @@ def strict_runner() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_import_notification_policy(policy))
 
 
+def everywhere(runner: WorkflowRunner | None) -> dict[str, Any]:
+    """The options of a Worker or Replayer that run sessions by `runner`, too; none leaves them as they are."""
+    return {} if runner is None else {"workflow_runner": runner, "unsandboxed_workflow_runner": runner}
+
+
 def replayer(session: type = SessionWorkflow, runner: WorkflowRunner | None = None) -> Replayer:
     """Replays histories of sessions and of all kinds that tests have, as workers run them where `runner` is none.
 
@@ -56,7 +61,8 @@ def replayer(session: type = SessionWorkflow, runner: WorkflowRunner | None = No
     return Replayer(
         workflows=[session, *KINDS, *TEST_KINDS, UnknownKindWorkflow],
         data_converter=DATA_CONVERTER,
-        **runners(runner),
+        plugins=[CarefulActivations()],
+        **everywhere(runner),
     )
 
 
@@ -102,8 +108,7 @@ class Harness:
             queue=self.queue,
             kinds=[*KINDS, *TEST_KINDS],
             search_attributes=findable,
-            workflow_runner=strict_runner(),
-            **options,
+            **{**everywhere(strict_runner()), **options},
         ):
             yield
 

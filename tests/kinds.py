@@ -129,6 +129,15 @@ class ClockWorkflow:
         return TaskOutput(output=time.time())
 
 
+@workflow.defn(name="Fragile")
+class FragileWorkflow:
+    """A kind that leaves it to its plugin which exceptions fail it."""
+
+    @workflow.run
+    async def run(self, _task: TaskInput) -> TaskOutput:
+        raise LookupError("lost")
+
+
 TEST_KINDS = [
     ApproveWorkflow,
     ClockWorkflow,

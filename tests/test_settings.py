@@ -18,6 +18,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 def test_every_setting_is_read_from_its_variable() -> None:
     given = {
         "SESSIONS_MODEL": "openai:some-model",
+        "SESSIONS_KINDS": "shop:KINDS, billing.kinds:REFUNDS",
         "SESSIONS_LOG_FORMAT": "json",
         "SESSIONS_LOG_LEVEL": "debug",
         "SESSIONS_METRICS_ADDRESS": "[::1]:9464",
@@ -44,6 +45,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("KINDS", "shop:KINDS,,billing:KINDS"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud"),
         ("METRICS_ADDRESS", "9464"),

@@ -12,7 +12,7 @@ from benchmarks.chaos.checker import Child, Ending, Found
 from benchmarks.chaos.kinds import ChaosWorkflow
 from starter.client import Session
 from starter.client.calls import NoWorkerError
-from starter.serving.activations import runners
+from starter.serving.activations import CarefulActivations
 from workflows.session import SessionWorkflow
 from workflows.wire.errors import SessionError
 from workflows.wire.messages import DATA_CONVERTER
@@ -73,6 +73,8 @@ async def replayed(temporal: Client, queue: str) -> tuple[int, list[str]]:
             count += 1
             yield history
 
-    replayer = Replayer(workflows=[SessionWorkflow, ChaosWorkflow], data_converter=DATA_CONVERTER, **runners())
+    replayer = Replayer(
+        workflows=[SessionWorkflow, ChaosWorkflow], data_converter=DATA_CONVERTER, plugins=[CarefulActivations()]
+    )
     results = await replayer.replay_workflows(histories(), raise_on_replay_failure=False)
     return count, [f"{run_id}: {failure}" for run_id, failure in results.replay_failures.items()]

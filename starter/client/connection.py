@@ -1,8 +1,10 @@
 """How every program here reaches Temporal: the SDK's standard environment and profiles, one data converter."""
 
 import os
+from collections.abc import Sequence
 
-from temporalio.client import Client
+from temporalio.client import Client, Plugin
+from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
 
 from workflows.wire.messages import DATA_CONVERTER
@@ -22,16 +24,19 @@ def task_queue() -> str:
     return os.environ.get("SESSIONS_TASK_QUEUE") or DEFAULT_TASK_QUEUE
 
 
-async def connect(address: str | None = None) -> Client:
+async def connect(
+    address: str | None = None, *, plugins: Sequence[Plugin] = (), data_converter: DataConverter = DATA_CONVERTER
+) -> Client:
     """A client for `address`, or for what `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE` and the like or a profile say.
 
+    `data_converter`: another one than sessions speak by, for kinds that bring their own.
     Raises NoServerError where nothing answers, and the SDK's ConfigError for a profile that does not exist.
     """
     config = ClientConfig.load_client_connect_config()
     target = address or config.get("target_host") or DEFAULT_ADDRESS
     config["target_host"] = target
     try:
-        return await Client.connect(**config, data_converter=DATA_CONVERTER)
+        return await Client.connect(**config, data_converter=data_converter, plugins=plugins)
     except (RuntimeError, ValueError) as error:  # what the SDK raises when it cannot connect, or not to such an address
         raise NoServerError(
             f"no Temporal server at {target} ({_first_line(error)}); `make dev` starts one, "

@@ -13,16 +13,17 @@ for good or rewrites its past:
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.bridge.proto.workflow_activation import DoUpdate, WorkflowActivation, WorkflowActivationJob
 from temporalio.bridge.proto.workflow_commands import WorkflowCommand
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
-from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+from temporalio.plugin import SimplePlugin
+from temporalio.worker import ReplayerConfig, WorkerConfig, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 
 from workflows.wire.errors import NOT_READY
+from workflows.wire.ids import SESSION_TYPE
 
 _REFUSAL = f"{NOT_READY}: the worker has not caught up with the workflow yet; ask again"
 _OVER = "this run of the workflow is over; ask again"
@@ -34,17 +35,29 @@ _LAST_WORDS = {
 }
 
 
-def runners(every: WorkflowRunner | None = None) -> dict[str, Any]:
-    """What a Worker and a Replayer run workflows by, as their options; `every`: one runner for all of them.
+class CarefulActivations(SimplePlugin):
+    """Gives a Worker or a Replayer what is said above: their `plugins` end with it.
 
-    Kinds run in the SDK's sandbox, which finds clocks, chance and files in workflow code. Sessions and the kinds that
-    come with them do without (`sandboxed=False`): it would take nearly half as much processor time again
-    (`docs/performance.md`), and the test suite runs and replays every one of them in the sandbox.
+    Plugins configure a worker one after the other, and many change its runner. This one comes last and takes whatever
+    runners they leave. Kinds run in the SDK's sandbox, which finds clocks, chance and files in workflow code. Sessions
+    and the kinds that come with them do without (`sandboxed=False`): it would take nearly half as much processor time
+    again (`docs/performance.md`), and the test suite runs and replays every one of them in the sandbox.
     """
-    return {
-        "workflow_runner": CarefulRunner(every or SandboxedWorkflowRunner()),
-        "unsandboxed_workflow_runner": CarefulRunner(every or UnsandboxedWorkflowRunner()),
-    }
+
+    def __init__(self) -> None:
+        super().__init__("durable-sessions.activations")
+
+    def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
+        """See base class."""
+        config["workflow_runner"] = CarefulRunner(config["workflow_runner"])
+        config["unsandboxed_workflow_runner"] = CarefulRunner(config["unsandboxed_workflow_runner"])
+        return config
+
+    def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
+        """See base class."""
+        config["workflow_runner"] = CarefulRunner(config["workflow_runner"])
+        config["unsandboxed_workflow_runner"] = CarefulRunner(config["unsandboxed_workflow_runner"])
+        return config
 
 
 class CarefulRunner(WorkflowRunner):
@@ -62,7 +75,12 @@ class CarefulRunner(WorkflowRunner):
         self._runner.set_worker_level_failure_exception_types(types)
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        """The other runner's instance, with its activations looked at first."""
+        """The other runner's instance, with its activations looked at first.
+
+        What a plugin lets fail a workflow fails kinds, never a session: a fault in that stalls it until it is mended.
+        """
+        if det.defn.name == SESSION_TYPE:
+            det = replace(det, worker_level_failure_exception_types=[])
         instance = self._runner.create_instance(det)
         instance.activate = _patient(_updates_last(instance.activate))  # type: ignore[assignment, method-assign]
         return instance

@@ -4,6 +4,7 @@ The reason for each default stands with it; `docs/operations.md` has the same ta
 """
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import ip_address
@@ -25,6 +26,12 @@ def _address(text: str) -> str:
     return text
 
 
+def _names(text: str) -> str:
+    if not re.fullmatch(r"[^\s:,]+:[^\s:,]+(\s*,\s*[^\s:,]+:[^\s:,]+)*", text):
+        raise ValueError("must be module:attribute, or several with commas between them")
+    return text
+
+
 class SettingsError(ValueError):
     """A variable that does not fit; the message names it, in one line."""
 
@@ -37,6 +44,11 @@ class Settings(BaseModel):
     model: str = Field(
         "offline",
         description="The model of the kind `Answer`: `offline`, which needs no network, or `openai:<model>`.",
+    )
+    kinds: Annotated[str, AfterValidator(_names)] | None = Field(
+        None,
+        description="Kinds from elsewhere: Temporal plugins as `module:attribute`, separated by commas; modules of the "
+        "current folder count too. Those of installed packages (entry points `sessions.kinds`) need not be named.",
     )
     log_format: Literal["text", "json"] = Field(
         "text",
