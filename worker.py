@@ -25,6 +25,7 @@ from starter.client.connection import NoServerError, connect, task_queue
 from starter.serving import telemetry
 from starter.serving.activations import runners
 from starter.serving.deployment import deployment
+from starter.serving.refusals import Refusals
 from starter.serving.registration import register_search_attributes
 from starter.serving.settings import Settings
 from workflows.kinds.answer import AnswerWorkflow
@@ -68,7 +69,7 @@ def build_worker(
             watch_child,
             *activities,
         ],
-        **{**runners(workflow_runner), **Settings().worker_options(), **options},
+        **{**runners(workflow_runner, Refusals(client).watched), **Settings().worker_options(), **options},
     )
 
 

@@ -5,7 +5,7 @@ import contextlib
 import time
 from datetime import timedelta
 
-from temporalio import workflow
+from temporalio import activity, workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -120,6 +120,37 @@ class ApproveWorkflow:
         )
 
 
+@activity.defn
+async def note_length(text: str) -> int:
+    """How long `text` is."""
+    return len(text)
+
+
+@workflow.defn(name="Overdo", failure_exception_types=[Exception])
+class OverdoWorkflow:
+    """Asks more of the server than it does, in the way its input names."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        await workflow.sleep(0.01)  # so that what is refused is not the first workflow task
+        large, seconds = "x" * (3 * 1024 * 1024), timedelta(seconds=5)
+        match task.input:
+            case "result":
+                return TaskOutput(output=large)
+            case "failure":
+                raise ApplicationError(large, type="TooMuch")
+            case "argument":
+                await workflow.execute_activity(note_length, large, start_to_close_timeout=seconds)
+            case "activities":
+                some = (workflow.execute_activity(note_length, "", start_to_close_timeout=seconds) for _ in range(5000))
+                await asyncio.gather(*some)
+            case "queue":
+                await workflow.execute_activity(note_length, "", task_queue="/_sys/a/1", start_to_close_timeout=seconds)
+            case "signal":
+                await workflow.get_external_workflow_handle("x" * 2000).signal("any")
+        raise AssertionError
+
+
 @workflow.defn(name="Clock", failure_exception_types=[Exception])
 class ClockWorkflow:
     """Looks at a clock, which no workflow may."""
@@ -134,6 +165,7 @@ TEST_KINDS = [
     ClockWorkflow,
     HangWorkflow,
     NoteWorkflow,
+    OverdoWorkflow,
     RaiseWorkflow,
     RememberWorkflow,
     RepeatWorkflow,

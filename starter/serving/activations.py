@@ -34,24 +34,26 @@ _LAST_WORDS = {
 }
 
 
-def runners(every: WorkflowRunner | None = None) -> dict[str, Any]:
+def runners(every: WorkflowRunner | None = None, watched: "Watch | None" = None) -> dict[str, Any]:
     """What a Worker and a Replayer run workflows by, as their options; `every`: one runner for all of them.
+
+    `watched`: looks on at the activations of each workflow as they come from the core, and at what is answered.
 
     Kinds run in the SDK's sandbox, which finds clocks, chance and files in workflow code. Sessions and the kinds that
     come with them do without (`sandboxed=False`): it would take nearly half as much processor time again
     (`docs/performance.md`), and the test suite runs and replays every one of them in the sandbox.
     """
     return {
-        "workflow_runner": CarefulRunner(every or SandboxedWorkflowRunner()),
-        "unsandboxed_workflow_runner": CarefulRunner(every or UnsandboxedWorkflowRunner()),
+        "workflow_runner": CarefulRunner(every or SandboxedWorkflowRunner(), watched),
+        "unsandboxed_workflow_runner": CarefulRunner(every or UnsandboxedWorkflowRunner(), watched),
     }
 
 
 class CarefulRunner(WorkflowRunner):
     """Runs workflows by another runner, which gets their activations as they should have come."""
 
-    def __init__(self, runner: WorkflowRunner) -> None:
-        self._runner = runner
+    def __init__(self, runner: WorkflowRunner, watched: "Watch | None" = None) -> None:
+        self._runner, self._watched = runner, watched
 
     def prepare_workflow(self, defn: workflow._Definition) -> None:
         """As the other runner does."""
@@ -64,14 +66,18 @@ class CarefulRunner(WorkflowRunner):
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         """The other runner's instance, with its activations looked at first."""
         instance = self._runner.create_instance(det)
-        instance.activate = _patient(_updates_last(instance.activate))  # type: ignore[assignment, method-assign]
+        activate = _patient(_updates_last(instance.activate))
+        if self._watched:
+            activate = self._watched(det.info, activate)
+        instance.activate = activate  # type: ignore[assignment, method-assign]
         return instance
 
 
-_Activate = Callable[[WorkflowActivation], WorkflowActivationCompletion]
+Activate = Callable[[WorkflowActivation], WorkflowActivationCompletion]
+Watch = Callable[[workflow.Info, Activate], Activate]
 
 
-def _patient(activate: _Activate) -> _Activate:
+def _patient(activate: Activate) -> Activate:
     """Every workflow task brings a later time; an activation with new events under the old time belongs to none."""
     length, nanoseconds = 0, -1
 
@@ -90,7 +96,7 @@ def _patient(activate: _Activate) -> _Activate:
     return looked_at
 
 
-def _updates_last(activate: _Activate) -> _Activate:
+def _updates_last(activate: Activate) -> Activate:
     """One activation with updates becomes two, and their commands one list."""
 
     def in_order(activation: WorkflowActivation) -> WorkflowActivationCompletion:

@@ -36,6 +36,7 @@ class TaskExecution:
         self._child: workflow.ChildWorkflowHandle[Any, RawValue] | None = None
         self._started = task_input is None
         self._cancelling: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._answering: set[asyncio.Task[None]] = set()
         self._driver = asyncio.create_task(self._drive(task_input))
         self.carry_out()
@@ -73,6 +74,8 @@ class TaskExecution:
             return
         if self._running.cancel_reason is not None and self._cancelling is None:
             self._cancelling = asyncio.create_task(self._cancel(self._running.cancel_reason))
+        if self._running.refused is not None and self._ending is None:
+            self._ending = asyncio.create_task(self._terminate(self._running.refused.message))
         while self._running.answers:
             task = asyncio.create_task(self._answer(self._running.answers.pop(0)))
             self._answering.add(task)
@@ -149,12 +152,15 @@ class TaskExecution:
                 timeout_summary=f"grace for {self._running.task.task_id}",
             )
         except TimeoutError:
-            await workflow.execute_activity(
-                terminate_child,
-                ChildTask(workflow_id=self._workflow_id, reason="did not end within the session's cancel_grace"),
-                start_to_close_timeout=timedelta(seconds=limits.CONTROL_TIMEOUT_SECONDS),
-                summary=f"terminates {self._running.task.task_id}",
-            )
+            await self._terminate("did not end within the session's cancel_grace")
+
+    async def _terminate(self, reason: str) -> None:
+        await workflow.execute_activity(
+            terminate_child,
+            ChildTask(workflow_id=self._workflow_id, reason=reason),
+            start_to_close_timeout=timedelta(seconds=limits.CONTROL_TIMEOUT_SECONDS),
+            summary=f"terminates {self._running.task.task_id}",
+        )
 
     async def _answer(self, answer: Answer) -> None:
         with suppress(ApplicationError):  # it has ended, and its record says how

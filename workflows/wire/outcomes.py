@@ -13,7 +13,7 @@ from temporalio.exceptions import (
 
 from workflows.wire.errors import ErrorType
 from workflows.wire.fields import Carried, TaskStatus
-from workflows.wire.records import ErrorInfo
+from workflows.wire.tasks import ErrorInfo
 
 
 class TaskEnd(Carried):

@@ -8,14 +8,7 @@ from workflows.wire import fields as f
 from workflows.wire.fields import Carried
 from workflows.wire.ids import CONTRACT_VERSION
 from workflows.wire.requests import Config
-from workflows.wire.tasks import Question, Turn
-
-
-class ErrorInfo(Carried):
-    """A named error."""
-
-    type: str
-    message: str
+from workflows.wire.tasks import ErrorInfo, Question, Turn
 
 
 class ContextVersions(Carried):

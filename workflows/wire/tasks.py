@@ -9,6 +9,13 @@ from workflows.wire.fields import Carried, Request
 from workflows.wire.ids import CONTRACT_VERSION
 
 
+class ErrorInfo(Carried):
+    """A named error."""
+
+    type: str
+    message: str
+
+
 class Question(Carried):
     """What a task asks a person: an answer is one of `choices`, where there are any, and comes before `expires_at`."""
 
@@ -23,6 +30,17 @@ class WaitingNotice(Request):
 
     task_id: f.Id
     question: Question | None
+
+
+class RefusalNotice(Request):
+    """From a worker to a session: the server refuses what a task needs to go on, and would at every attempt.
+
+    `run_id`: of the task's child, null where it is the start of the child that is refused.
+    """
+
+    task_id: f.Id
+    run_id: str | None = None
+    error: ErrorInfo
 
 
 class Answer(Carried):
