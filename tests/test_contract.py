@@ -83,7 +83,7 @@ NAMES: dict[type[BaseModel], str] = {
     ForkSource: "session_id version",
     StartRequest: "config context fork_of",
     contract.Question: "id text choices expires_at",
-    contract.WaitingNotice: "task_id question",
+    contract.WaitingNotice: "task_id question run_id",
     contract.RefusalNotice: "task_id run_id error",
     contract.Answer: "question_id value",
     contract.Turn: "task_id version input output finished_at",

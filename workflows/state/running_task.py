@@ -31,6 +31,10 @@ class RunningTask(BaseModel):
     answers: list[Answer] = Field(default_factory=list)
     refused: ErrorInfo | None = None
 
+    def may_be(self, run_id: str | None) -> bool:
+        """Whether what names that run, or none, may come from this task; its own is known once its start is."""
+        return run_id is None or self.run_id is None or run_id == self.run_id
+
     def cancel(self, reason: str, now: datetime) -> None:
         """Note that the task is to end, for the first reason given; the run carries it out."""
         if self.cancel_reason is None:

@@ -108,7 +108,8 @@ class SessionState(BaseModel):
 
     def wait(self, notice: WaitingNotice) -> None:
         """Note what the running task asks a person, or that it asks no more. Raises SessionError (UnknownTask)."""
-        if running := self._running(notice.task_id):
+        running = self._running(notice.task_id)
+        if running and running.may_be(notice.run_id):
             running.waiting_for = notice.question
         elif notice.question:
             raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {notice.task_id} runs")
@@ -123,7 +124,7 @@ class SessionState(BaseModel):
         if waiting := self.pending.get(notice.task_id):
             self._refuse_start(waiting, error, now)
         elif running := self._running(notice.task_id):
-            if notice.run_id is not None and running.run_id in (None, notice.run_id):
+            if notice.run_id is not None and running.may_be(notice.run_id):
                 running.refused = error
         elif self.ledger.seen.status(notice.task_id) is None:
             self.refused[notice.task_id] = error

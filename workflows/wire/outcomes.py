@@ -17,11 +17,12 @@ from workflows.wire.tasks import ErrorInfo
 
 
 class TaskEnd(Carried):
-    """The end of a child: its raw result where it `completed`, else the error."""
+    """The end of a child: its raw result where it `completed`, else the error; `running`, with its run, is none yet."""
 
     status: TaskStatus
     result: Any = None
     error: ErrorInfo | None = None
+    run_id: str | None = None
 
 
 def failed_end(failure: BaseException | None) -> TaskEnd:

@@ -26,10 +26,14 @@ class Question(Carried):
 
 
 class WaitingNotice(Request):
-    """From a task to its session: what it waits for a person to answer, or null when it waits no more."""
+    """From a task to its session: what it waits for a person to answer, or null when it waits no more.
+
+    `run_id`: the task's first run; a notice that has one is taken from that run only.
+    """
 
     task_id: f.Id
     question: Question | None
+    run_id: str | None = None
 
 
 class RefusalNotice(Request):
