@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.worker import Worker, WorkflowRunner
+from temporalio.worker import Interceptor, Worker, WorkflowRunner
 
 from activities.answer import AnswerActivities
 from activities.child_tasks import terminate_child, watch_child
@@ -25,6 +25,7 @@ from starter.client.connection import NoServerError, connect, task_queue
 from starter.serving import telemetry
 from starter.serving.activations import runners
 from starter.serving.deployment import deployment
+from starter.serving.programming_errors import ProgrammingErrors
 from starter.serving.refusals import Refusals
 from starter.serving.registration import register_search_attributes
 from starter.serving.settings import Settings
@@ -48,13 +49,14 @@ def build_worker(
     activities: Sequence[Any] = (),
     search_attributes: bool = False,
     workflow_runner: WorkflowRunner | None = None,
+    interceptors: Sequence[Interceptor] = (),
     **options: Any,
 ) -> Worker:
     """A worker for sessions and `kinds`.
 
     `activities`: what kinds of your own need; `search_attributes`: whether sessions may write theirs, which wedges them
     where the namespace has none (`register_search_attributes` tells); `workflow_runner`: for all workflows, instead of
-    what `runners` says; `options`: the SDK Worker's, before our defaults.
+    what `runners` says; `interceptors`: yours, within ours; `options`: the SDK Worker's, before our defaults.
     """
     return Worker(
         client,
@@ -69,6 +71,7 @@ def build_worker(
             watch_child,
             *activities,
         ],
+        interceptors=[ProgrammingErrors(), *interceptors],
         **{**runners(workflow_runner, Refusals(client).watched), **Settings().worker_options(), **options},
     )
 

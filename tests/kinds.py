@@ -1,6 +1,7 @@
 """Kinds that misbehave in the ways a task can, and one that shows what it was given."""
 
 import asyncio
+import builtins
 import contextlib
 import time
 from datetime import timedelta
@@ -126,6 +127,24 @@ async def note_length(text: str) -> int:
     return len(text)
 
 
+@activity.defn
+async def raise_named(name: str) -> None:
+    """Raise the built-in error of that name."""
+    error: Exception = getattr(builtins, name)("on purpose")
+    raise error
+
+
+@workflow.defn(name="Mistake", failure_exception_types=[Exception])
+class MistakeWorkflow:
+    """Runs an activity that raises the built-in error of its input's name, or is called without its argument."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        arguments = [task.input] if task.input else []
+        await workflow.execute_activity(raise_named, args=arguments, start_to_close_timeout=timedelta(seconds=5))
+        raise AssertionError
+
+
 @workflow.defn(name="Overdo", failure_exception_types=[Exception])
 class OverdoWorkflow:
     """Asks more of the server than it does, in the way its input names."""
@@ -164,6 +183,7 @@ TEST_KINDS = [
     ApproveWorkflow,
     ClockWorkflow,
     HangWorkflow,
+    MistakeWorkflow,
     NoteWorkflow,
     OverdoWorkflow,
     RaiseWorkflow,

@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.visibility import VisibilityActivities
 from starter.client import Session
 from starter.serving.activations import runners
 from tests.harness import WAIT, Harness, ask, run_task
-from tests.kinds import note_length
+from tests.kinds import note_length, raise_named
 from tests.servers import own_server
 from workflows.contract import Config, TaskRecord
 from workflows.wire.errors import SessionError
@@ -110,6 +112,61 @@ async def test_a_session_wedged_by_a_worker_that_does_not_look_is_freed_by_a_can
         assert ("cancelled", "TaskCancelled") == how(await session.result("wedges", WAIT))
         assert "completed" == (await session.result("behind", WAIT)).status
     await harness.replay_all()
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        *((name, name) for name in ("TypeError", "AttributeError", "NameError", "ModuleNotFoundError")),
+        ("", "TypeError"),
+    ],
+)
+async def test_a_programming_error_in_an_activity_of_a_kind_ends_its_task(
+    temporal: Client, raised: str, error: str
+) -> None:
+    harness = Harness(temporal)
+    async with harness.worker(activities=[raise_named]):
+        session = await harness.open()
+        async with asyncio.timeout(AT_ONCE):
+            assert ("failed", error) == how(await run_task(session, raised, kind="Mistake"))
+        assert "yellow" in await ask(session, BANANA)
+
+
+@pytest.mark.parametrize("passing", [ConnectionError, ValueError, KeyError])
+async def test_what_another_attempt_may_mend_is_tried_again(temporal: Client, passing: type[Exception]) -> None:
+    attempts: list[str] = []
+
+    @activity.defn(name="raise_named")
+    async def raise_twice(name: str) -> None:
+        attempts.append(name)
+        if len(attempts) < 3:
+            raise passing
+
+    harness = Harness(temporal)
+    async with harness.worker(activities=[raise_twice]):
+        record = await run_task(await harness.open(), "x", kind="Mistake")
+    assert (3, "AssertionError") == (len(attempts), how(record)[1])  # which the kind ends with, once it is through
+
+
+async def test_a_mistake_in_an_activity_of_the_session_itself_does_not_end_it(
+    temporal: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands still until the code is mended."""
+    attempts = []
+
+    async def mistaken(_self: VisibilityActivities) -> bool:
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise TypeError("on purpose")
+        return False
+
+    mistaken.__name__ = "search_attributes_usable"
+    monkeypatch.setattr(VisibilityActivities, "search_attributes_usable", activity.defn(mistaken))
+    harness = Harness(temporal)
+    async with harness.worker():
+        session = await harness.open()
+        assert "yellow" in await ask(session, BANANA)
+    assert 3 == len(attempts)
 
 
 async def _failing(session: Session) -> None:
