@@ -100,7 +100,7 @@ NAMES: dict[type[BaseModel], str] = {
     contract.Snapshot: "contract session_id status config started_at running pending recent context_version counters "
     "rejected",
     contract.LogEntry: "version by at changed",
-    contract.ContextView: "version values transcript log",
+    contract.ContextView: "version values transcript log fork_of",
     contract.SubmitResult: "task_id status position",
 }
 ERRORS = (

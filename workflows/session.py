@@ -270,7 +270,10 @@ class SessionWorkflow:
         number = decoded([version])
         if number is not None and type(number) is not int:
             raise SessionError(ErrorType.INVALID_REQUEST, "version must be a whole number")
-        return self._state.context.view(number)
+        view = self._state.context.view(number)
+        if self._state.fork_of:
+            view.fork_of = self._state.fork_of.session_id
+        return view
 
     # --- steps of the handlers --------------------------------------------------------------------------------------
 

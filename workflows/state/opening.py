@@ -10,7 +10,7 @@ from workflows.contract import StartRequest
 from workflows.state.context import SessionContext
 from workflows.state.session_state import SessionState
 from workflows.wire.errors import ErrorType, SessionError
-from workflows.wire.validation import checked_id, explained, parsed
+from workflows.wire.validation import check_fork, checked_id, explained, parsed
 
 
 class UnreadableState(Exception):  # noqa: N818 (what is wrong, as the history shows it)
@@ -47,6 +47,7 @@ def _opened(start: Sequence[Any], session_id: str, now: datetime, *, continued: 
 
 def new_state(request: StartRequest, session_id: str, now: datetime) -> SessionState:
     """A session at its beginning. Raises SessionError (InvalidRequest, ContextTooLarge)."""
+    check_fork(request.fork_of, session_id)
     return SessionState(
         session_id=session_id,
         config=request.config,

@@ -138,6 +138,9 @@ WATCH_RETRY_SECONDS = 1.0
 CONTROL_TIMEOUT_SECONDS = 10.0
 """One attempt of a call to the server made for the session (terminate a child): normally milliseconds."""
 
+FORK_GLANCE_SECONDS = 2.0
+"""To look at which sessions wait for which, within such an attempt: one that has a worker answers in milliseconds."""
+
 MESSAGES_AT_ONCE = 500
 """Messages that one workflow task acts upon, at 0.1 to 0.2 ms each. The SDK gives a workflow task up after two seconds,
 and the next attempt has the same messages: a burst of 10,000 would wedge the session."""

@@ -98,13 +98,17 @@ class LogEntry(Carried):
 
 
 class ContextView(Carried):
-    """The context as of `version`, and the log of versions."""
+    """The context as of `version`, and the log of versions.
+
+    `fork_of`: the session whose context is to be read yet, and all that it will bring; null once that is done.
+    """
 
     version: int
     values: dict[str, Any]
     transcript: list[Turn]
     log: list[LogEntry]
     truncated: bool = False
+    fork_of: str | None = None
 
 
 class SubmitResult(Carried):
