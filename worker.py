@@ -15,7 +15,7 @@ from typing import Any
 
 from temporalio.client import Client
 from temporalio.converter import DataConverter
-from temporalio.worker import Plugin, Worker
+from temporalio.worker import Interceptor, Plugin, Worker
 
 from activities.answer import AnswerActivities
 from activities.child_tasks import terminate_child, watch_child
@@ -30,6 +30,8 @@ from starter.serving import telemetry
 from starter.serving.activations import CarefulActivations
 from starter.serving.deployment import deployment
 from starter.serving.kinds import KindsError, check_converters, check_kinds, installed_kinds, kinds_named
+from starter.serving.programming_errors import ProgrammingErrors
+from starter.serving.refusals import Refusals
 from starter.serving.registration import register_search_attributes
 from starter.serving.settings import Settings, variable
 from workflows.kinds.answer import AnswerWorkflow
@@ -53,13 +55,14 @@ def build_worker(
     activities: Sequence[Any] = (),
     search_attributes: bool = False,
     plugins: Sequence[Plugin] = (),
+    interceptors: Sequence[Interceptor] = (),
     **options: Any,
 ) -> Worker:
     """A worker for sessions and `kinds`.
 
     `activities`: what kinds of your own need; `search_attributes`: whether sessions may write theirs, which wedges them
-    where the namespace has none (`register_search_attributes` tells); `plugins`, `options`: the SDK's own, before our
-    defaults.
+    where the namespace has none (`register_search_attributes` tells); `plugins` come before ours, `interceptors` are
+    within ours; `options`: the SDK Worker's, before our defaults.
     """
     return Worker(
         client,
@@ -74,7 +77,8 @@ def build_worker(
             watch_child,
             *activities,
         ],
-        plugins=[*plugins, CarefulActivations()],
+        plugins=[*plugins, CarefulActivations(Refusals(client).watched)],
+        interceptors=[ProgrammingErrors(), *interceptors],
         **{**Settings().worker_options(), **options},
     )
 
@@ -85,7 +89,8 @@ def build_kinds_worker(client: Client, *, queue: str, **options: Any) -> Worker:
         client,
         task_queue=queue,
         workflows=[UnknownKindWorkflow],
-        plugins=[CarefulActivations()],
+        plugins=[CarefulActivations(Refusals(client).watched)],
+        interceptors=[ProgrammingErrors()],
         **{**Settings().worker_options(), **options},
     )
 

@@ -1,23 +1,50 @@
 """Reading another session's context, for a session that begins with it."""
 
+import asyncio
+from contextlib import suppress
+from typing import Any
+
 from temporalio import activity
-from temporalio.client import WorkflowQueryFailedError
+from temporalio.client import WorkflowHandle, WorkflowQueryFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contract import ContextView, ForkSource
 from workflows.wire.errors import NOT_READY, ErrorType
+from workflows.wire.limits import FORK_GLANCE_SECONDS
 
 
 @activity.defn
 async def read_context(source: ForkSource) -> ContextView:
     """The context of a session, open or closed, as of a version (default: now).
 
-    Raises non-retryable ApplicationError: SessionNotFound, UnknownVersion.
+    A source that is a fork itself is asked again until it has read its own: raises a retryable ApplicationError
+    (NotReady). Raises non-retryable ones: SessionNotFound, UnknownVersion; InvalidRequest where it never will have,
+    since it ended before that, or waits for the session that asks.
     """
-    handle = activity.client().get_workflow_handle(source.session_id)
     try:
-        view: ContextView = await handle.query("context", source.version, result_type=ContextView)
+        view = await _view(source)
+    except ApplicationError as error:
+        if error.type != ErrorType.UNKNOWN_VERSION:
+            raise
+        view = await _view(source.model_copy(update={"version": None}))
+        if view.fork_of is None:
+            raise
+    waits_for = view.fork_of
+    if waits_for is None:
+        return view
+    if (await _handle(source.session_id).describe()).close_time:
+        message = f"{source.session_id!r} ended before it had read the context of {waits_for!r}"
+        raise ApplicationError(message, type=ErrorType.INVALID_REQUEST, non_retryable=True)
+    if await _waits_for(waits_for, activity.info().workflow_id):
+        message = f"{source.session_id!r} waits for the context of this session itself"
+        raise ApplicationError(message, type=ErrorType.INVALID_REQUEST, non_retryable=True)
+    raise ApplicationError(f"{source.session_id!r} has not read the context of {waits_for!r} yet", type=NOT_READY)
+
+
+async def _view(source: ForkSource) -> ContextView:
+    try:
+        view: ContextView = await _handle(source.session_id).query("context", source.version, result_type=ContextView)
     except WorkflowQueryFailedError as error:
         name, _, message = str(error).partition(": ")
         raise ApplicationError(message, type=name, non_retryable=name != NOT_READY) from None
@@ -27,3 +54,20 @@ async def read_context(source: ForkSource) -> ContextView:
         message = f"there is no session {source.session_id!r}"
         raise ApplicationError(message, type=ErrorType.SESSION_NOT_FOUND, non_retryable=True) from None
     return view
+
+
+async def _waits_for(session_id: str, own: str | None) -> bool:
+    """Whether that session waits for `own`, over however many others; a circle of others is for them to find."""
+    seen: set[str] = set()
+    following: str | None = session_id
+    # Whoever is gone, or does not answer, waits for nobody as far as this attempt can tell.
+    with suppress(ApplicationError, RPCError, TimeoutError):
+        async with asyncio.timeout(FORK_GLANCE_SECONDS):
+            while following and following != own and following not in seen:
+                seen.add(following)
+                following = (await _view(ForkSource(session_id=following))).fork_of
+    return following == own
+
+
+def _handle(session_id: str) -> WorkflowHandle[Any, Any]:
+    return activity.client().get_workflow_handle(session_id)

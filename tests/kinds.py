@@ -1,11 +1,12 @@
 """Kinds that misbehave in the ways a task can, and one that shows what it was given."""
 
 import asyncio
+import builtins
 import contextlib
 import time
 from datetime import timedelta
 
-from temporalio import workflow
+from temporalio import activity, workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -120,6 +121,55 @@ class ApproveWorkflow:
         )
 
 
+@activity.defn
+async def note_length(text: str) -> int:
+    """How long `text` is."""
+    return len(text)
+
+
+@activity.defn
+async def raise_named(name: str) -> None:
+    """Raise the built-in error of that name."""
+    error: Exception = getattr(builtins, name)("on purpose")
+    raise error
+
+
+@workflow.defn(name="Mistake", failure_exception_types=[Exception])
+class MistakeWorkflow:
+    """Runs an activity that raises the built-in error of its input's name, or is called without its argument."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        arguments = [task.input] if task.input else []
+        await workflow.execute_activity(raise_named, args=arguments, start_to_close_timeout=timedelta(seconds=5))
+        raise AssertionError
+
+
+@workflow.defn(name="Overdo", failure_exception_types=[Exception])
+class OverdoWorkflow:
+    """Asks more of the server than it does, in the way its input names."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        await workflow.sleep(0.01)  # so that what is refused is not the first workflow task
+        large, seconds = "x" * (3 * 1024 * 1024), timedelta(seconds=5)
+        match task.input:
+            case "result":
+                return TaskOutput(output=large)
+            case "failure":
+                raise ApplicationError(large, type="TooMuch")
+            case "argument":
+                await workflow.execute_activity(note_length, large, start_to_close_timeout=seconds)
+            case "activities":
+                some = (workflow.execute_activity(note_length, "", start_to_close_timeout=seconds) for _ in range(5000))
+                await asyncio.gather(*some)
+            case "queue":
+                await workflow.execute_activity(note_length, "", task_queue="/_sys/a/1", start_to_close_timeout=seconds)
+            case "signal":
+                await workflow.get_external_workflow_handle("x" * 2000).signal("any")
+        raise AssertionError
+
+
 @workflow.defn(name="Clock", failure_exception_types=[Exception])
 class ClockWorkflow:
     """Looks at a clock, which no workflow may."""
@@ -142,7 +192,9 @@ TEST_KINDS = [
     ApproveWorkflow,
     ClockWorkflow,
     HangWorkflow,
+    MistakeWorkflow,
     NoteWorkflow,
+    OverdoWorkflow,
     RaiseWorkflow,
     RememberWorkflow,
     RepeatWorkflow,

@@ -9,8 +9,8 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from starter import client
 from starter.client import SessionClient
+from starter.client import session as looks
 from starter.client.calls import UNANSWERED, NoWorkerError, SessionCalls, _HandedOver
 from starter.client.connection import NoServerError
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when, timeless
@@ -36,7 +36,7 @@ async def test_a_result_asked_for_again_later_is_the_same_record(harness: Harnes
 
 
 async def test_a_caller_looks_at_a_long_task_again_and_again(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "LONGEST_LOOK", 0.1)
+    monkeypatch.setattr(looks, "LONGEST_LOOK", 0.1)
     session = await harness.open()
     record = await run_task(session, {"seconds": 1.0, "set": {"a": 1}}, kind="Slow")
     assert ("completed", "remembered") == (record.status, record.output)
@@ -49,8 +49,8 @@ async def test_a_caller_does_not_sleep_over_the_end_of_a_long_task(
     session = await harness.open()
     task_id = await session.submit("for ever", kind="Hang")
     await snapshot_when(session, lambda snapshot: snapshot.running is not None and snapshot.running.run_id is not None)
-    monkeypatch.setattr(client, "LONGEST_LOOK", 0.1)
-    monkeypatch.setattr(client, "FIRST_LOOK", WAIT)
+    monkeypatch.setattr(looks, "LONGEST_LOOK", 0.1)
+    monkeypatch.setattr(looks, "FIRST_LOOK", WAIT)
     looks, look = [], session.task
 
     async def counted(of: str) -> TaskRecord | None:
@@ -67,8 +67,8 @@ async def test_a_caller_does_not_sleep_over_the_end_of_a_long_task(
 async def test_a_caller_does_not_sleep_over_the_end_of_a_task_that_waited_its_turn(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "LONGEST_LOOK", WAIT)
-    monkeypatch.setattr(client, "FIRST_LOOK", 0.05)
+    monkeypatch.setattr(looks, "LONGEST_LOOK", WAIT)
+    monkeypatch.setattr(looks, "FIRST_LOOK", 0.05)
     session = await harness.open(Config(default_kind="Countdown"))
     await session.submit(2)
     record = await session.result(await session.submit(2), WAIT)
@@ -204,7 +204,7 @@ async def test_a_caller_who_waits_sits_it_out(temporal: Client, failure: Excepti
 async def test_a_caller_who_waits_for_the_end_of_a_session_sits_it_out(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "LONGEST_LOOK", 0.01)
+    monkeypatch.setattr(looks, "LONGEST_LOOK", 0.01)
     session = await harness.open()
     await session.close()
     failures, calling = [RPCError("transport error", RPCStatusCode.UNAVAILABLE, b"")], SessionCalls.calling

@@ -48,6 +48,7 @@ MINIMAL: dict[type[BaseModel], dict[str, Any]] = {
     StartRequest: {},
     contract.Question: {"id": "q", "text": "Really?"},
     contract.WaitingNotice: {"task_id": "a", "question": None},
+    contract.RefusalNotice: {"task_id": "a", "error": ERROR},
     contract.Answer: {"question_id": "q", "value": None},
     contract.Turn: {"task_id": "a", "version": 1, "finished_at": MOMENT},
     contract.InjectedContext: {"write": True, **SEEN},
@@ -82,7 +83,8 @@ NAMES: dict[type[BaseModel], str] = {
     ForkSource: "session_id version",
     StartRequest: "config context fork_of",
     contract.Question: "id text choices expires_at",
-    contract.WaitingNotice: "task_id question",
+    contract.WaitingNotice: "task_id question run_id",
+    contract.RefusalNotice: "task_id run_id error",
     contract.Answer: "question_id value",
     contract.Turn: "task_id version input output finished_at",
     contract.InjectedContext: "version write values transcript",
@@ -98,13 +100,13 @@ NAMES: dict[type[BaseModel], str] = {
     contract.Snapshot: "contract session_id status config started_at running pending recent context_version counters "
     "rejected",
     contract.LogEntry: "version by at changed",
-    contract.ContextView: "version values transcript log",
+    contract.ContextView: "version values transcript log fork_of",
     contract.SubmitResult: "task_id status position",
 }
 ERRORS = (
     "SessionClosed, SessionNotFound, InvalidRequest, QueueFull, Busy, TaskIdConflict, UnknownTask, UnknownKind, "
     "NotWaiting, InputTooLarge, OutputTooLarge, ContextTooLarge, InvalidOutput, PatchNotAllowed, ContextConflict, "
-    "UnknownVersion, TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated"
+    "UnknownVersion, TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated, ChildRefused"
 )
 
 
@@ -205,8 +207,8 @@ def test_a_time_with_any_offset_is_the_same_moment_in_utc(time: str) -> None:
 
 WRONG: dict[str, list[Any]] = {
     "task_id": ["", "-a", "a/b", "a\n", "ä", "x" * 129, "a\ud800", 5, None],
-    "kind": ["", "k" * 256, 5],
-    "task_queue": ["", "/_sys/mine"],
+    "kind": ["", "k" * 256, 5, "Session"],
+    "task_queue": ["", "/_sys/mine", "temporal-sys-per-ns-tq"],
     "timeout": ["5", True, 0, 1e-7, -1, float("nan"), float("inf"), limits.DURATION_SECONDS * 1.01],
     "on_busy": ["wait", 1],
     "not_before": [
@@ -255,6 +257,8 @@ def test_a_task_request_refuses_and_names_the_field(field: str, value: Any) -> N
         (Config, {"queues": {"": "shouting"}}),
         (Config, {"queues": {"Shout": None}}),
         (Config, {"queues": {f"Shout{number}": "shouting" * 10 for number in range(50)}}),
+        (Config, {"default_kind": "Session"}),
+        (Config, {"default_kind": "k" * 1_001}),
         (Config, {"read": ["k" * limits.CONTEXT_BYTES]}),
         (CancelRequest, {"task_id": "a", "reason": "x" * 501}),
         (PatchRequest, {"patch": {"unset": "k"}}),

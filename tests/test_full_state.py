@@ -3,7 +3,15 @@
 from typing import Any
 
 from tests.samples import EXPANDING, NOW, at, carried, handed_over, request, session, start
-from workflows.contract import CancelRequest, CloseRequest, ContextPatch, PatchRequest, TaskOutput
+from workflows.contract import (
+    CancelRequest,
+    CloseRequest,
+    ContextPatch,
+    ErrorInfo,
+    PatchRequest,
+    RefusalNotice,
+    TaskOutput,
+)
 from workflows.state.session_state import SessionState
 from workflows.wire import limits
 from workflows.wire.encoding import json_bytes, model_bytes
@@ -49,6 +57,9 @@ def full_session() -> SessionState:
     options = {"kind": WORST_KIND, "labels": WORST_LABELS, "task_queue": WORST_KIND, "context": {"read": KEYS}}
     state.submit(request("r" * limits.ID_CHARS, input=expanding(limits.INPUT_BYTES - 100), **options), NOW)
     start(state)
+    error = ErrorInfo(type="E" * 900, message=expanding(2_000))
+    for number in range(limits.REFUSED_STARTS):
+        state.refuse_task(RefusalNotice(task_id=str(number).ljust(limits.ID_CHARS, "x"), error=error), NOW)
     touched = {str(number): 0 for number in range(limits.TOUCHED_KEYS - 2)}
     state.context.patch(ContextPatch(set=touched), None, NOW)
     state.context.patch(ContextPatch(unset=list(touched)), None, NOW)
@@ -74,6 +85,7 @@ def test_a_session_with_every_limit_full_fits_into_the_payload_that_hands_it_ove
         "rejected": (sum(map(model_bytes, ledger.rejected)), limits.REJECTED_BYTES),
         "seen": (len(ledger.seen.model_dump()["packed"]), 13 * limits.SEEN_IDS),
         "touched": (len(context.touched or ()), limits.TOUCHED_KEYS),
+        "refused": (len(state.refused), limits.REFUSED_STARTS),
         "answered": (len(state.answered.versions), limits.REQUEST_IDS),
     }
     assert [] == [name for name, (weight, limit) in filled.items() if not 0.95 < weight / limit <= 1.01]

@@ -23,10 +23,11 @@ from starter.client import Session, SessionClient
 from starter.client.connection import connect
 from starter.dev_server import LOOPBACK, DevServer, free_port
 from starter.serving.settings import Settings
-from tests.harness import WAIT, Harness, ask, progress_of, run_task
+from tests.harness import WAIT, Harness, ask, progress_of, run_task, snapshot_when
 from tests.samples import NOW, accepted
 from tests.servers import Server
 from tests.test_crashes import ROOT
+from tests.test_strangers import reset
 from worker import build_worker
 from workflows.contract import Config, ErrorInfo, task_workflow_id
 from workflows.state.ledger import final_record
@@ -224,15 +225,16 @@ async def test_an_adopted_task_does_not_hold_up_a_worker_that_is_stopped(
     process.start()
     session = await harness.open()
     handle = harness.temporal.get_workflow_handle(session.id)
-    child = await harness.temporal.start_workflow("Any", id=f"{session.id}/adopted", task_queue="nobody-polls-this")
-    await session.submit(None, task_id="adopted")
+    await session.submit(None, task_id="adopted", kind="Any", task_queue="nobody-polls-this")
+    await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
+    await reset(session)
     async with asyncio.timeout(WAIT):
         while not _watches(await handle.describe()):  # noqa: ASYNC110 (the server has no event for it)
             await asyncio.sleep(0.1)
     began = time.monotonic()
     assert 0 == await process.stop()
     assert Settings().shutdown_grace / 2 > time.monotonic() - began
-    await child.terminate()
+    await harness.temporal.get_workflow_handle(f"{session.id}/adopted").terminate()
 
 
 async def test_a_backup_of_the_running_server_goes_on_from_its_moment(tmp_path: Path) -> None:

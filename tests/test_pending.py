@@ -59,7 +59,6 @@ def test_a_null_write_is_true() -> None:
 @pytest.mark.parametrize(
     ("error", "options"),
     [
-        ("InvalidRequest", {"kind": "Session"}),
         ("InvalidRequest", {"input": float("nan")}),
         ("InvalidRequest", {"input": ["\ud800"]}),
         ("InputTooLarge", {"input": "x" * (limits.INPUT_BYTES - 1)}),
@@ -70,11 +69,6 @@ def test_a_null_write_is_true() -> None:
 def test_a_task_is_refused(error: str, options: dict[str, Any]) -> None:
     with refused(error):
         accepted(**options)
-
-
-def test_the_session_type_is_refused_as_a_default_kind_too() -> None:
-    with refused("InvalidRequest"):
-        PendingTask.accepted(request("a"), Config(default_kind="Session"), NOW)
 
 
 def test_an_input_as_large_as_allowed_is_accepted() -> None:

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from starter.client import Session
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
-from workflows.contract import ISOLATED, Config, InjectedContext, TaskInput, task_workflow_id
+from workflows.contract import ISOLATED, Config, task_workflow_id
 
 BANANA, SUN = "What colour is a banana?", "How big is the sun?"
 
@@ -123,22 +123,6 @@ async def test_the_same_task_id_twice_is_one_task(harness: Harness) -> None:
     snapshot = await session.snapshot()
     assert 1 == snapshot.counters.submitted == snapshot.counters.completed
     assert [entry.error.type for entry in snapshot.rejected] == ["TaskIdConflict"]
-
-
-async def test_a_child_that_exists_already_is_adopted_and_not_run_again(harness: Harness) -> None:
-    """The second net under "once": the id of the child itself."""
-    session = await harness.open()
-    workflow_id = task_workflow_id(session.id, "early")
-    context = InjectedContext(version=0, write=True, values={}, transcript=[])
-    given = TaskInput(session_id=session.id, task_id="early", input="direct", context=context)
-    child = await harness.temporal.start_workflow("Show", given, id=workflow_id, task_queue=harness.queue)
-    await child.result()
-    record = await run_task(session, "by the session", kind="Show", task_id="early")
-    assert ("completed", "direct", child.first_execution_run_id) == (
-        record.status,
-        record.output["input"],
-        record.output["run_id"],
-    )
 
 
 async def test_a_bug_of_the_kind_fails_its_task_at_once() -> None:

@@ -11,11 +11,14 @@ from workflows.contract import (
     ConfigureRequest,
     ContextPatch,
     ContextPolicy,
+    ErrorInfo,
     PatchRequest,
+    RefusalNotice,
     TaskOutput,
     TaskRequest,
 )
 from workflows.state.session_state import SessionState
+from workflows.wire import limits
 from workflows.wire.errors import SessionError
 from workflows.wire.fields import CloseMode, OnBusy
 
@@ -196,3 +199,55 @@ def test_settings_change_what_is_named_and_a_repeated_patch_counts_once() -> Non
     patch = PatchRequest(patch=ContextPatch(append={"n": [1]}), request_id="r")
     assert [1, 1] == [state.patch_context(patch, NOW) for _ in range(2)]
     assert {"n": [1]} == state.context.values
+
+
+def refusal(task_id: str, run_id: str | None = None) -> RefusalNotice:
+    return RefusalNotice(task_id=task_id, run_id=run_id, error=ErrorInfo(type="ChildRefused", message="no"))
+
+
+def test_a_refused_start_ends_the_task_whether_it_was_accepted_before_or_after() -> None:
+    state = opened()
+    submit(state, "before")
+    for task_id in ("before", "after"):
+        state.refuse_task(refusal(task_id), NOW)
+    submit(state, "after")
+    submit(state, "other")
+    assert {"before": "failed", "after": "failed"} == ended(state)
+    assert {"ChildRefused"} == {record.error.type for record in state.ledger.records.values() if record.error}
+    assert ["other"] == waiting(state)
+    assert {} == state.refused
+
+
+def test_a_refusal_that_comes_late_or_is_about_another_run_changes_nothing() -> None:
+    state = opened()
+    submit(state, "a")
+    start(state)
+    state.running_task().run_id = "mine"
+    for notice in (refusal("a"), refusal("a", "another")):
+        state.refuse_task(notice, NOW)
+    assert None is state.running_task().refused
+    complete(state)
+    state.refuse_task(refusal("a", "mine"), NOW)
+    assert {"a": "completed"} == ended(state)
+    assert {} == state.refused
+
+
+def test_a_task_that_the_server_keeps_from_going_on_ends_by_that_name_once_its_child_is_gone() -> None:
+    state = opened()
+    submit(state, "a")
+    start(state)
+    state.running_task().run_id = "mine"
+    state.refuse_task(refusal("a", "mine"), NOW)
+    state.end("failed", SessionError("TaskTerminated", "terminated"), NOW)
+    record = state.record("a", NOW)
+    assert record
+    assert record.error
+    assert ("failed", "ChildRefused", "no") == (record.status, record.error.type, record.error.message)
+
+
+def test_no_more_refusals_of_unknown_tasks_are_kept_than_there_may_be() -> None:
+    state = opened()
+    for number in range(2 * limits.REFUSED_STARTS):
+        state.refuse_task(refusal(f"t{number}"), NOW)
+    assert limits.REFUSED_STARTS == len(state.refused)
+    assert "t9" in state.refused

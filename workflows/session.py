@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
         TaskRequest,
     )
     from workflows.state.ledger import remembered
-    from workflows.state.opening import new_state, opened
+    from workflows.state.opening import UnreadableState, new_state, opened
     from workflows.temporal.alarm import Alarm
     from workflows.temporal.backlog import Backlog
     from workflows.temporal.running import TaskExecution
@@ -64,15 +64,15 @@ class SessionWorkflow:
         self._tasks = 0
         self._changed = False
         self._backlog = Backlog()
-        self._start_error: SessionError | None = None
+        self._start_error: Exception | None = None
         info = workflow.info()
         # Not `now()`: the first workflow task may be replayed together with the next one, at the time of that.
         session_id, now = info.workflow_id, info.workflow_start_time
         try:
             self._state = opened(start, session_id, now, continued=info.continued_run_id is not None)
-        except SessionError as error:
-            # Raised by `run`: an exception in here would be retried for ever instead of failing the run.
-            self._start_error = error
+        except (SessionError, UnreadableState) as error:
+            # Raised by `run`: an exception in here would be retried for ever, also where the run is to fail.
+            self._start_error = _application_error(error) if isinstance(error, SessionError) else error
             self._state = new_state(StartRequest(), session_id, now)
         self._state.ledger.report_to(metrics.task_ended)
 
@@ -80,7 +80,7 @@ class SessionWorkflow:
     async def run(self, *start: Any) -> Snapshot:  # noqa: ARG002 (`__init__` has read it; any arity must be taken)
         """Run tasks until the session is closed; the result is its final snapshot."""
         if self._start_error:
-            raise _application_error(self._start_error)
+            raise self._start_error
         while not (self._state.over and self._visibility.asked and not self._backlog):
             try:
                 await self._step()
@@ -270,7 +270,10 @@ class SessionWorkflow:
         number = decoded([version])
         if number is not None and type(number) is not int:
             raise SessionError(ErrorType.INVALID_REQUEST, "version must be a whole number")
-        return self._state.context.view(number)
+        view = self._state.context.view(number)
+        if self._state.fork_of:
+            view.fork_of = self._state.fork_of.session_id
+        return view
 
     # --- steps of the handlers --------------------------------------------------------------------------------------
 

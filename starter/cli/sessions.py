@@ -76,8 +76,9 @@ async def open(  # noqa: A001 (the command's name)
         "queues": a.pairs(queues) or None,
     }
     config = {name: value for name, value in asked.items() if value is not None}
-    here = await (await connected()).open(session, config, a.pairs(values), source)
+    client = await connected()
     with sent(f"session {session} is open"):
+        here = await client.open(session, config, a.pairs(values), source)
         snapshot = await here.snapshot()
     if any(getattr(snapshot.config, name) != value for name, value in config.items()):
         output.note("it was open before, with other settings; they stay")

@@ -125,6 +125,19 @@ class Session:
         view: ContextView = await self._calls.query("context", ContextView, version)
         return view
 
+    async def forked(self) -> None:
+        """Wait until the session has read the context that it begins with, if that is another one's.
+
+        Raises SessionError with what it failed of, and NoWorkerError.
+        """
+        pause = FIRST_LOOK
+        while (await self.context()).fork_of:
+            if (await self.temporal.get_workflow_handle(self.id).describe()).close_time:
+                await self.finished()
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_LOOK)
+
     async def cancel(self, task_id: str, reason: str | None = None) -> None:
         """Ask for the end of a waiting or running task; its record shows what became of it."""
         request = parsed(CancelRequest, {"task_id": task_id, "reason": reason})

@@ -22,7 +22,7 @@ from workflows.contract import (
 )
 from workflows.state.context import SessionContext
 from workflows.wire.errors import ErrorType, SessionError
-from workflows.wire.validation import checked_id, parsed
+from workflows.wire.validation import check_fork, checked_id, parsed
 
 
 class SessionClient(SessionFinder):
@@ -46,11 +46,14 @@ class SessionClient(SessionFinder):
     ) -> "Session":
         """Start the session, or join it where it is open already: then the other arguments change nothing.
 
-        With `fork_of`, `{"session_id", "version"?}`, it begins with the context of that session. Raises SessionError:
-        SessionClosed for an id whose session was closed; InvalidRequest and ContextTooLarge before anything is sent.
+        With `fork_of`, `{"session_id", "version"?}`, it begins with the context of that session, and is waited for
+        until it has it. Raises SessionError: SessionClosed for an id whose session was closed; InvalidRequest and
+        ContextTooLarge before anything is sent; what a fork failed of, like SessionNotFound. Raises NoWorkerError where
+        none answers for a fork: it is open then, and to open it again is to wait for it again.
         """
         body = config.model_dump(exclude_none=True) if isinstance(config, Config) else dict(config or {})
         start = parsed(StartRequest, {"config": body, "context": dict(context or {}), "fork_of": fork_of})
+        check_fork(start.fork_of, session_id)
         SessionContext.initial(start.context)  # refused by the session it would cost the id for good
         try:
             await self.temporal.start_workflow(
@@ -63,7 +66,10 @@ class SessionClient(SessionFinder):
             )
         except WorkflowAlreadyStartedError:
             raise SessionError(ErrorType.SESSION_CLOSED, f"session {session_id!r} was closed") from None
-        return self.get(session_id)
+        session = self.get(session_id)
+        if start.fork_of:
+            await session.forked()
+        return session
 
     def get(self, session_id: str) -> "Session":
         """The session of that id, without looking whether there is one."""

@@ -39,32 +39,36 @@ class CarefulActivations(SimplePlugin):
     """Gives a Worker or a Replayer what is said above: their `plugins` end with it.
 
     Plugins configure a worker one after the other, and many change its runner. This one comes last and takes whatever
-    runners they leave. Kinds run in the SDK's sandbox, which finds clocks, chance and files in workflow code. Sessions
+    runners they leave. `watched` looks on at the activations of each workflow as they come from the core, and at
+    what is answered.
+
+    Kinds run in the SDK's sandbox, which finds clocks, chance and files in workflow code. Sessions
     and the kinds that come with them do without (`sandboxed=False`): it would take nearly half as much processor time
     again (`docs/performance.md`), and the test suite runs and replays every one of them in the sandbox.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watched: "Watch | None" = None) -> None:
         super().__init__("durable-sessions.activations")
+        self._watched = watched
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
         """See base class."""
-        config["workflow_runner"] = CarefulRunner(config["workflow_runner"])
-        config["unsandboxed_workflow_runner"] = CarefulRunner(config["unsandboxed_workflow_runner"])
+        config["workflow_runner"] = CarefulRunner(config["workflow_runner"], self._watched)
+        config["unsandboxed_workflow_runner"] = CarefulRunner(config["unsandboxed_workflow_runner"], self._watched)
         return config
 
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
         """See base class."""
-        config["workflow_runner"] = CarefulRunner(config["workflow_runner"])
-        config["unsandboxed_workflow_runner"] = CarefulRunner(config["unsandboxed_workflow_runner"])
+        config["workflow_runner"] = CarefulRunner(config["workflow_runner"], self._watched)
+        config["unsandboxed_workflow_runner"] = CarefulRunner(config["unsandboxed_workflow_runner"], self._watched)
         return config
 
 
 class CarefulRunner(WorkflowRunner):
     """Runs workflows by another runner, which gets their activations as they should have come."""
 
-    def __init__(self, runner: WorkflowRunner) -> None:
-        self._runner = runner
+    def __init__(self, runner: WorkflowRunner, watched: "Watch | None" = None) -> None:
+        self._runner, self._watched = runner, watched
 
     def prepare_workflow(self, defn: workflow._Definition) -> None:
         """As the other runner does."""
@@ -82,14 +86,18 @@ class CarefulRunner(WorkflowRunner):
         if det.defn.name == SESSION_TYPE:
             det = replace(det, worker_level_failure_exception_types=[])
         instance = self._runner.create_instance(det)
-        instance.activate = _patient(_updates_last(instance.activate))  # type: ignore[assignment, method-assign]
+        activate = _patient(_updates_last(instance.activate))
+        if self._watched:
+            activate = self._watched(det.info, activate)
+        instance.activate = activate  # type: ignore[assignment, method-assign]
         return instance
 
 
-_Activate = Callable[[WorkflowActivation], WorkflowActivationCompletion]
+Activate = Callable[[WorkflowActivation], WorkflowActivationCompletion]
+Watch = Callable[[workflow.Info, Activate], Activate]
 
 
-def _patient(activate: _Activate) -> _Activate:
+def _patient(activate: Activate) -> Activate:
     """Every workflow task brings a later time; an activation with new events under the old time belongs to none."""
     length, nanoseconds = 0, -1
 
@@ -108,7 +116,7 @@ def _patient(activate: _Activate) -> _Activate:
     return looked_at
 
 
-def _updates_last(activate: _Activate) -> _Activate:
+def _updates_last(activate: Activate) -> Activate:
     """One activation with updates becomes two, and their commands one list."""
 
     def in_order(activation: WorkflowActivation) -> WorkflowActivationCompletion:

@@ -84,13 +84,13 @@ async def test_the_same_task_id_with_another_body_is_a_conflict_and_the_first_st
     assert [("submit", "TaskIdConflict")] * 2 == await session.refusals()
 
 
-async def test_a_child_that_exists_already_is_adopted_and_not_an_error(caller: Caller) -> None:
+async def test_a_strangers_workflow_under_the_id_of_a_task_is_not_taken_for_it(caller: Caller) -> None:
     session = await caller.start()
-    await caller.client.start_workflow(
-        "Return", {"input": {"output": "early"}}, id=f"{session.id}/taken", task_queue=caller.kinds_queue
-    )
-    record = await session.run("Echo", "late", task_id="taken")
-    assert ("completed", "early") == (record["status"], record["output"])
+    context = {"version": 0, "write": True, "values": {}, "transcript": []}
+    given = {"contract": 1, "session_id": session.id, "task_id": "taken", "input": "same", "context": context}
+    await caller.client.start_workflow("Echo", given, id=f"{session.id}/taken", task_queue=caller.kinds_queue)
+    refused, after = await session.run("Echo", "same", task_id="taken"), await session.run("Echo", "next")
+    assert (("failed", "ChildRefused"), None, "next") == (outcome(refused), refused["output"], after["output"])
 
 
 FAILURES: list[tuple[str, Any, Json, str, str]] = [

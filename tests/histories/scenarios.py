@@ -211,7 +211,7 @@ async def questions(harness: Harness) -> None:
 
 
 async def an_adopted_child(harness: Harness) -> None:
-    """A task whose child is there before its session starts it."""
+    """A task whose id somebody has taken before its session starts it."""
     session = await harness.open()
     given = TaskInput(
         session_id=session.id,

@@ -66,4 +66,5 @@ async def ask_person(
 
 async def _tell(task: TaskInput, question: Question | None) -> None:
     session = workflow.get_external_workflow_handle(task.session_id)
-    await session.signal("task_waiting", WaitingNotice(task_id=task.task_id, question=question))
+    run_id = workflow.info().first_execution_run_id
+    await session.signal("task_waiting", WaitingNotice(task_id=task.task_id, question=question, run_id=run_id))

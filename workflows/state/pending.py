@@ -5,11 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field, PrivateAttr
 
-from workflows.contract import SESSION_TYPE, Config, ContextPolicy, PendingEntry, TaskRecord, TaskRequest
+from workflows.contract import Config, ContextPolicy, PendingEntry, TaskRecord, TaskRequest
 from workflows.wire import fields as f
 from workflows.wire import limits
 from workflows.wire.encoding import model_bytes, preview
-from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import Carried
 from workflows.wire.validation import check_input
 
@@ -34,11 +33,9 @@ class PendingTask(Carried):
     @classmethod
     def accepted(cls, request: TaskRequest, config: Config, now: datetime) -> "PendingTask":
         """The task that `request` asks for under `config`. Raises SessionError: InvalidRequest, InputTooLarge."""
-        kind = request.kind or config.default_kind
-        if kind == SESSION_TYPE:
-            raise SessionError(ErrorType.INVALID_REQUEST, f"{SESSION_TYPE} is not a kind of task")
         check_input(request.input)
         policy = request.context or ContextPolicy()
+        kind = request.kind or config.default_kind
         return cls(
             task_id=request.task_id,
             input=request.input,

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from workflows.contract import Answer, ContextVersions, Question, RespondRequest, TaskRecord
+from workflows.contract import Answer, ContextVersions, ErrorInfo, Question, RespondRequest, TaskRecord
 from workflows.state.ledger import final_record
 from workflows.state.pending import PendingTask
 from workflows.wire import limits
@@ -18,7 +18,7 @@ from workflows.wire.validation import check_input
 class RunningTask(BaseModel):
     """`version`: of the context it saw. `cancel_reason`, `cancelled_at`: set once it was asked to end.
 
-    `answers`: accepted from people, not yet on their way to the task.
+    `answers`: accepted from people, not yet on their way to the task. `refused`: why the server keeps it from going on.
     """
 
     task: PendingTask
@@ -29,6 +29,11 @@ class RunningTask(BaseModel):
     cancelled_at: Timestamp | None = None
     waiting_for: Question | None = None
     answers: list[Answer] = Field(default_factory=list)
+    refused: ErrorInfo | None = None
+
+    def may_be(self, run_id: str | None) -> bool:
+        """Whether what names that run, or none, may come from this task; its own is known once its start is."""
+        return run_id is None or self.run_id is None or run_id == self.run_id
 
     def cancel(self, reason: str, now: datetime) -> None:
         """Note that the task is to end, for the first reason given; the run carries it out."""

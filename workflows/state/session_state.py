@@ -12,8 +12,10 @@ from workflows.contract import (
     Config,
     ConfigureRequest,
     ContextPatch,
+    ErrorInfo,
     ForkSource,
     PatchRequest,
+    RefusalNotice,
     RespondRequest,
     RollbackRequest,
     Snapshot,
@@ -25,7 +27,7 @@ from workflows.contract import (
 )
 from workflows.state.answered import AnsweredRequests
 from workflows.state.context import SessionContext
-from workflows.state.ledger import Ledger, final_record, rejected_entry
+from workflows.state.ledger import Ledger, error_info, final_record, rejected_entry
 from workflows.state.pending import PendingList, PendingTask
 from workflows.state.running_task import RunningTask
 from workflows.wire import limits
@@ -50,6 +52,7 @@ class SessionState(BaseModel):
     paused: bool = False
     fork_of: Annotated[ForkSource | None, known_fields_of(ForkSource)] = None
     active_at: Timestamp | None = None
+    refused: dict[str, ErrorInfo] = Field(default_factory=dict)
     answered: AnsweredRequests = Field(default_factory=AnsweredRequests)
 
     def submit(self, request: TaskRequest, now: datetime) -> TaskRecord:
@@ -72,6 +75,8 @@ class SessionState(BaseModel):
         self.active_at = now
         if task.on_busy == "interrupt":
             self._cancel_running(f"interrupted by {task.task_id}", now)
+        if error := self.refused.pop(task.task_id, None):
+            self._refuse_start(task, error, now)
 
     def check_submit(self, request: TaskRequest, now: datetime) -> PendingTask:
         """Raise what `submit` would raise, changing nothing; returns the task with every default filled in."""
@@ -103,10 +108,28 @@ class SessionState(BaseModel):
 
     def wait(self, notice: WaitingNotice) -> None:
         """Note what the running task asks a person, or that it asks no more. Raises SessionError (UnknownTask)."""
-        if running := self._running(notice.task_id):
+        running = self._running(notice.task_id)
+        if running and running.may_be(notice.run_id):
             running.waiting_for = notice.question
         elif notice.question:
             raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {notice.task_id} runs")
+
+    def refuse_task(self, notice: RefusalNotice, now: datetime) -> None:
+        """End a task that the server does not let start, or go on; the run ends its child.
+
+        Such a notice is older than the task in the eyes of a run that accepts the task in the same workflow task as it
+        would start it: an update is told after the signals that came while that workflow task failed.
+        """
+        error = error_info(SessionError(notice.error.type, notice.error.message), limits.REJECTED_MESSAGE_BYTES)
+        if waiting := self.pending.get(notice.task_id):
+            self._refuse_start(waiting, error, now)
+        elif running := self._running(notice.task_id):
+            if notice.run_id is not None and running.may_be(notice.run_id):
+                running.refused = error
+        elif self.ledger.seen.status(notice.task_id) is None:
+            self.refused[notice.task_id] = error
+            while len(self.refused) > limits.REFUSED_STARTS:
+                del self.refused[next(iter(self.refused))]
 
     def respond(self, request: RespondRequest, now: datetime) -> None:
         """Accept an answer for the running task. Raises SessionError: UnknownTask, and as RunningTask.answer does."""
@@ -218,8 +241,9 @@ class SessionState(BaseModel):
         running = self.running_task()
         if running.cancel_reason is not None:
             status, error = "cancelled", SessionError(ErrorType.TASK_CANCELLED, running.cancel_reason)
-        if status in {"failed", "timed_out"} and self.config.on_failure == "pause":
-            self.paused = True
+        elif running.refused is not None and error is not None and error.type == ErrorType.TASK_TERMINATED:
+            error = SessionError(running.refused.type, running.refused.message)
+        self._pause_after(status)
         self.ledger.finish(running.final_record(status, now, error, after=after, **known))
         self.running = None
         self.active_at = now
@@ -285,6 +309,14 @@ class SessionState(BaseModel):
         if output.patch is not None:
             raise SessionError(ErrorType.PATCH_NOT_ALLOWED, "a task without write access returned a patch")
         return running.version  # others may have changed the context meanwhile
+
+    def _pause_after(self, status: TaskStatus) -> None:
+        if status in {"failed", "timed_out"} and self.config.on_failure == "pause":
+            self.paused = True
+
+    def _refuse_start(self, task: PendingTask, error: ErrorInfo, now: datetime) -> None:
+        self._end_waiting(task, "failed", SessionError(error.type, error.message), now)
+        self._pause_after("failed")
 
     def _cancel_running(self, reason: str, now: datetime) -> None:
         if self.running:

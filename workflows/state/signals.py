@@ -3,7 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from workflows.contract import CancelRequest, CloseRequest, RespondRequest, TaskRequest, WaitingNotice
+from workflows.contract import (
+    CancelRequest,
+    CloseRequest,
+    RefusalNotice,
+    RespondRequest,
+    TaskRequest,
+    WaitingNotice,
+)
 from workflows.state.session_state import SessionState
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.validation import parsed
@@ -23,6 +30,8 @@ def act(state: SessionState, name: str, body: Any, now: datetime) -> None:
             state.cancel(parsed(CancelRequest, body), now)
         case "task_waiting":
             state.wait(parsed(WaitingNotice, body))
+        case "task_refused":
+            state.refuse_task(parsed(RefusalNotice, body), now)
         case "respond":
             state.respond(parsed(RespondRequest, body), now)
         case "pause" | "resume" if body is None:

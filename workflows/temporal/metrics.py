@@ -18,6 +18,7 @@ _TIMES = {PENDING_TIME: "Time in the pending list", RUN_TIME: "Time from start t
 _kinds = {"Answer", "Countdown"}
 _ENDED_WITHOUT_A_KIND = {
     ErrorType.UNKNOWN_KIND,
+    ErrorType.CHILD_REFUSED,
     ErrorType.TASK_TERMINATED,
     ErrorType.TASK_TIMED_OUT,
     ErrorType.TASK_CANCELLED,

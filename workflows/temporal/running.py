@@ -11,7 +11,7 @@ from temporalio.common import RawValue, RetryPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.child_tasks import ChildTask, terminate_child, watch_child
+    from activities.child_tasks import ChildTask, Origin, input_hash, terminate_child, watch_child
     from workflows.contract import Answer, ErrorInfo, TaskInput, TaskOutput, task_workflow_id
     from workflows.state import details
     from workflows.state.pending import PendingTask
@@ -34,8 +34,9 @@ class TaskExecution:
         self._running = state.running_task()
         self._workflow_id = task_workflow_id(state.session_id, self._running.task.task_id)
         self._child: workflow.ChildWorkflowHandle[Any, RawValue] | None = None
-        self._started = task_input is None
+        self._started = task_input is None and self._running.run_id is not None
         self._cancelling: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._answering: set[asyncio.Task[None]] = set()
         self._driver = asyncio.create_task(self._drive(task_input))
         self.carry_out()
@@ -73,13 +74,15 @@ class TaskExecution:
             return
         if self._running.cancel_reason is not None and self._cancelling is None:
             self._cancelling = asyncio.create_task(self._cancel(self._running.cancel_reason))
+        if self._running.refused is not None and self._ending is None:
+            self._ending = asyncio.create_task(self._terminate(self._running.refused.message))
         while self._running.answers:
             task = asyncio.create_task(self._answer(self._running.answers.pop(0)))
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
 
     async def _drive(self, task_input: TaskInput | None) -> None:
-        end = await (self._watch() if task_input is None else self._run_child(task_input))
+        end = await (self._adopt() if task_input is None else self._run_child(task_input))
         now = workflow.now()
         if end.error is not None:
             self._state.end(end.status, SessionError(end.error.type, end.error.message), now)
@@ -107,8 +110,7 @@ class TaskExecution:
                 result_type=RawValue,
             )
         except WorkflowAlreadyStartedError:
-            self._began(None)
-            return await self._watch()
+            return await self._adopt()
         self._began(self._child.first_execution_run_id)
         try:
             result = await self._child
@@ -121,11 +123,30 @@ class TaskExecution:
         self._running.run_id = run_id
         self.carry_out()
 
-    async def _watch(self) -> TaskEnd:
-        """Wait for a child that this run did not start, by an activity whose retries leave no events."""
+    async def _adopt(self) -> TaskEnd:
+        """Wait for a child that this run did not start; one whose run no earlier run noted has to prove its origin."""
+        if self._running.run_id is None:
+            found = await self._watch(self._origin())
+            if found.status != "running":
+                return found
+            self._began(found.run_id)
+        return await self._watch()
+
+    def _origin(self) -> Origin:
+        task = self._running.task
+        return Origin(
+            session_id=self._state.session_id,
+            first_run=workflow.info().first_execution_run_id,
+            kind=task.kind,
+            task_id=task.task_id,
+            input=input_hash(task.input),
+        )
+
+    async def _watch(self, origin: Origin | None = None) -> TaskEnd:
+        """Ask an activity, whose retries leave no events: for the end of the child, or whether it is of that origin."""
         return await workflow.execute_activity(
             watch_child,
-            ChildTask(workflow_id=self._workflow_id),
+            ChildTask(workflow_id=self._workflow_id, run_id=self._running.run_id, origin=origin),
             start_to_close_timeout=timedelta(seconds=limits.WATCH_TIMEOUT_SECONDS),
             retry_policy=RetryPolicy(
                 initial_interval=timedelta(seconds=limits.WATCH_RETRY_SECONDS), backoff_coefficient=1.0
@@ -149,12 +170,15 @@ class TaskExecution:
                 timeout_summary=f"grace for {self._running.task.task_id}",
             )
         except TimeoutError:
-            await workflow.execute_activity(
-                terminate_child,
-                ChildTask(workflow_id=self._workflow_id, reason="did not end within the session's cancel_grace"),
-                start_to_close_timeout=timedelta(seconds=limits.CONTROL_TIMEOUT_SECONDS),
-                summary=f"terminates {self._running.task.task_id}",
-            )
+            await self._terminate("did not end within the session's cancel_grace")
+
+    async def _terminate(self, reason: str) -> None:
+        await workflow.execute_activity(
+            terminate_child,
+            ChildTask(workflow_id=self._workflow_id, run_id=self._running.run_id, reason=reason),
+            start_to_close_timeout=timedelta(seconds=limits.CONTROL_TIMEOUT_SECONDS),
+            summary=f"terminates {self._running.task.task_id}",
+        )
 
     async def _answer(self, answer: Answer) -> None:
         with suppress(ApplicationError):  # it has ended, and its record says how

@@ -4,8 +4,8 @@ Every name answers one question for the caller: what became of my message or my 
 
     refused requests   SessionClosed, SessionNotFound, InvalidRequest, QueueFull, Busy, TaskIdConflict,
                        UnknownTask, NotWaiting, InputTooLarge, ContextTooLarge, ContextConflict, UnknownVersion
-    ends of a task     UnknownKind, OutputTooLarge, InvalidOutput, PatchNotAllowed, ContextConflict, ContextTooLarge,
-                       TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated
+    ends of a task     UnknownKind, ChildRefused, OutputTooLarge, InvalidOutput, PatchNotAllowed, ContextConflict,
+                       ContextTooLarge, TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated
 
 A name travels as the `type` of an `ApplicationError`, as `error.type` of a task record or of a rejected entry,
 and at the start of a query's error message. None of them is worth a retry of the same message.
@@ -42,6 +42,7 @@ class ErrorType(StrEnum):
     TASK_CANCELLED = "TaskCancelled"
     TASK_EXPIRED = "TaskExpired"
     TASK_TERMINATED = "TaskTerminated"
+    CHILD_REFUSED = "ChildRefused"
 
 
 class SessionError(Exception):

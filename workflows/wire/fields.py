@@ -18,9 +18,14 @@ from pydantic import (
 
 from workflows.wire import limits
 from workflows.wire.encoding import json_bytes
+from workflows.wire.ids import SESSION_TYPE
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 """Session and task ids. pydantic's engine reads `$` as the end of the text, never as before a last newline."""
+
+_SERVERS_OWN = ("/_sys/", "temporal-sys-")
+"""Task queues with such names are partitions and workers of the server: it refuses a child of ours on some of them
+(tried on 1.32: `/_sys/...`, `temporal-sys-per-ns-tq`), and nothing of ours ever polls the others."""
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 
@@ -50,8 +55,15 @@ def _at_most(limit: int, what: str) -> WrapValidator:
 
 
 def _not_reserved(value: str) -> str:
-    if value.startswith("/_sys/"):
-        raise ValueError("names that begin with /_sys/ are the server's own")
+    for prefix in _SERVERS_OWN:
+        if value.startswith(prefix):
+            raise ValueError(f"names that begin with {prefix} are the server's own")
+    return value
+
+
+def _a_kind(value: str) -> str:
+    if value == SESSION_TYPE:
+        raise ValueError(f"{SESSION_TYPE} is not a kind of task")
     return value
 
 
@@ -73,8 +85,9 @@ class Carried(BaseModel):
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS)]
-Kind = Annotated[Name, _at_most(limits.SERVER_NAME_BYTES, "the letters")]
-TaskQueue = Annotated[Kind, AfterValidator(_not_reserved)]
+ServerName = Annotated[Name, _at_most(limits.SERVER_NAME_BYTES, "the letters")]
+Kind = Annotated[ServerName, AfterValidator(_a_kind)]
+TaskQueue = Annotated[ServerName, AfterValidator(_not_reserved)]
 Reason = Annotated[str, Field(max_length=limits.REASON_CHARS)]
 Seconds = Annotated[float, Field(ge=limits.SHORTEST_SECONDS, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
 Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339), AfterValidator(_utc)]

@@ -64,7 +64,7 @@ ERROR_MESSAGE_BYTES = 500
 """An error text in a record: the child's history has the whole failure."""
 
 REJECTED_MESSAGE_BYTES = 200
-"""An error text in a rejected entry, of which there are up to a hundred."""
+"""An error text in a rejected entry, of which there are up to a hundred, and of what the server refuses of a task."""
 
 LABELS_BYTES = 1 * KIB
 """Labels of a task or a session: they are for finding things, not for carrying data."""
@@ -98,6 +98,9 @@ KIND_LABELS = 100
 
 USAGE_BYTES = 512
 """What a task says it cost: a handful of numbers."""
+
+REFUSED_STARTS = 5
+"""Tasks remembered that the server refused to start before the session had taken them: one at a time is started."""
 
 REASON_CHARS = 500
 """A reason given with a cancel or a close."""
@@ -137,6 +140,9 @@ WATCH_RETRY_SECONDS = 1.0
 
 CONTROL_TIMEOUT_SECONDS = 10.0
 """One attempt of a call to the server made for the session (terminate a child): normally milliseconds."""
+
+FORK_GLANCE_SECONDS = 2.0
+"""To look at which sessions wait for which, within such an attempt: one that has a worker answers in milliseconds."""
 
 MESSAGES_AT_ONCE = 500
 """Messages that one workflow task acts upon, at 0.1 to 0.2 ms each. The SDK gives a workflow task up after two seconds,

@@ -13,15 +13,16 @@ from temporalio.exceptions import (
 
 from workflows.wire.errors import ErrorType
 from workflows.wire.fields import Carried, TaskStatus
-from workflows.wire.records import ErrorInfo
+from workflows.wire.tasks import ErrorInfo
 
 
 class TaskEnd(Carried):
-    """The end of a child: its raw result where it `completed`, else the error."""
+    """The end of a child: its raw result where it `completed`, else the error; `running`, with its run, is none yet."""
 
     status: TaskStatus
     result: Any = None
     error: ErrorInfo | None = None
+    run_id: str | None = None
 
 
 def failed_end(failure: BaseException | None) -> TaskEnd:

@@ -8,14 +8,7 @@ from workflows.wire import fields as f
 from workflows.wire.fields import Carried
 from workflows.wire.ids import CONTRACT_VERSION
 from workflows.wire.requests import Config
-from workflows.wire.tasks import Question, Turn
-
-
-class ErrorInfo(Carried):
-    """A named error."""
-
-    type: str
-    message: str
+from workflows.wire.tasks import ErrorInfo, Question, Turn
 
 
 class ContextVersions(Carried):
@@ -105,13 +98,17 @@ class LogEntry(Carried):
 
 
 class ContextView(Carried):
-    """The context as of `version`, and the log of versions."""
+    """The context as of `version`, and the log of versions.
+
+    `fork_of`: the session whose context is to be read yet, and all that it will bring; null once that is done.
+    """
 
     version: int
     values: dict[str, Any]
     transcript: list[Turn]
     log: list[LogEntry]
     truncated: bool = False
+    fork_of: str | None = None
 
 
 class SubmitResult(Carried):

@@ -9,6 +9,13 @@ from workflows.wire.fields import Carried, Request
 from workflows.wire.ids import CONTRACT_VERSION
 
 
+class ErrorInfo(Carried):
+    """A named error."""
+
+    type: str
+    message: str
+
+
 class Question(Carried):
     """What a task asks a person: an answer is one of `choices`, where there are any, and comes before `expires_at`."""
 
@@ -19,10 +26,25 @@ class Question(Carried):
 
 
 class WaitingNotice(Request):
-    """From a task to its session: what it waits for a person to answer, or null when it waits no more."""
+    """From a task to its session: what it waits for a person to answer, or null when it waits no more.
+
+    `run_id`: the task's first run; a notice that has one is taken from that run only.
+    """
 
     task_id: f.Id
     question: Question | None
+    run_id: str | None = None
+
+
+class RefusalNotice(Request):
+    """From a worker to a session: the server refuses what a task needs to go on, and would at every attempt.
+
+    `run_id`: of the task's child, null where it is the start of the child that is refused.
+    """
+
+    task_id: f.Id
+    run_id: str | None = None
+    error: ErrorInfo
 
 
 class Answer(Carried):

@@ -8,6 +8,7 @@ from workflows.wire import limits
 from workflows.wire.encoding import json_bytes, preview
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import Id, Request
+from workflows.wire.requests import ForkSource
 from workflows.wire.tasks import TaskOutput
 
 _SHOWN = 3  # problems named; the rest are counted
@@ -32,6 +33,12 @@ def checked_id(value: Any) -> str:
         shown = preview(str(value), limits.PREVIEW_BYTES)
         message = f"{shown!r} is no id: letters, digits, dots, underscores and hyphens, 128 at most, no sign first"
         raise SessionError(ErrorType.INVALID_REQUEST, message) from None
+
+
+def check_fork(source: ForkSource | None, session_id: str) -> None:
+    """Raise SessionError (InvalidRequest) for a session that is to begin with its own context."""
+    if source is not None and source.session_id == session_id:
+        raise SessionError(ErrorType.INVALID_REQUEST, f"fork_of: {session_id!r} cannot begin with its own context")
 
 
 def explained(error: ValidationError) -> str:
