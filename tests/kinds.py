@@ -120,6 +120,22 @@ class ApproveWorkflow:
         )
 
 
+HALF = "half \ud83d"
+
+
+@workflow.defn(name="Halve", failure_exception_types=[Exception])
+class HalveWorkflow:
+    """Cuts an emoji in two and puts the half where its input says: into its `answer`, a `question`, an `error`."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        workflow.set_current_details(HALF)
+        if task.input == "error":
+            raise ApplicationError(HALF, HALF, type="Half")
+        answer = await ask_person(task, HALF, choices=[HALF]) if task.input == "question" else HALF
+        return TaskOutput(output={HALF: answer}, patch=ContextPatch(set={HALF: [HALF]}))
+
+
 @workflow.defn(name="Clock", failure_exception_types=[Exception])
 class ClockWorkflow:
     """Looks at a clock, which no workflow may."""
@@ -132,6 +148,7 @@ class ClockWorkflow:
 TEST_KINDS = [
     ApproveWorkflow,
     ClockWorkflow,
+    HalveWorkflow,
     HangWorkflow,
     NoteWorkflow,
     RaiseWorkflow,

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from workflows.wire.limits import JSON_DEPTH
+from workflows.wire.mending import mended
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
@@ -59,7 +60,8 @@ def model_bytes(model: BaseModel) -> int:
 
 
 def clip(text: str, limit: int) -> str:
-    """`text`, cut so that its JSON form weighs at most `limit` bytes without the quotes; a cut ends in an ellipsis."""
+    """`text`, mended and cut to weigh at most `limit` bytes as JSON, without the quotes; a cut ends in an ellipsis."""
+    text = mended(text)
     if json_bytes(text) - 2 <= limit:
         return text
     kept = text[:limit]
