@@ -1,20 +1,22 @@
 """SessionClient: what a program meets that opens, waits, comes too late or asks for what is not there."""
 
 import asyncio
+import uuid
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from starter import client
 from starter.client import SessionClient
 from starter.client.calls import UNANSWERED, NoWorkerError, SessionCalls, _HandedOver
 from starter.client.connection import NoServerError
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when, timeless
-from workflows.contract import Config, ContextPolicy, TaskRecord
+from workflows.contract import Config, ContextPatch, ContextPolicy, TaskRecord
 from workflows.wire.errors import SessionError
 
 
@@ -36,7 +38,7 @@ async def test_a_result_asked_for_again_later_is_the_same_record(harness: Harnes
 
 
 async def test_a_caller_looks_at_a_long_task_again_and_again(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "LONGEST_LOOK", 0.1)
+    monkeypatch.setattr("starter.client.session.LONGEST_LOOK", 0.1)
     session = await harness.open()
     record = await run_task(session, {"seconds": 1.0, "set": {"a": 1}}, kind="Slow")
     assert ("completed", "remembered") == (record.status, record.output)
@@ -49,8 +51,8 @@ async def test_a_caller_does_not_sleep_over_the_end_of_a_long_task(
     session = await harness.open()
     task_id = await session.submit("for ever", kind="Hang")
     await snapshot_when(session, lambda snapshot: snapshot.running is not None and snapshot.running.run_id is not None)
-    monkeypatch.setattr(client, "LONGEST_LOOK", 0.1)
-    monkeypatch.setattr(client, "FIRST_LOOK", WAIT)
+    monkeypatch.setattr("starter.client.session.LONGEST_LOOK", 0.1)
+    monkeypatch.setattr("starter.client.session.FIRST_LOOK", WAIT)
     looks, look = [], session.task
 
     async def counted(of: str) -> TaskRecord | None:
@@ -67,8 +69,8 @@ async def test_a_caller_does_not_sleep_over_the_end_of_a_long_task(
 async def test_a_caller_does_not_sleep_over_the_end_of_a_task_that_waited_its_turn(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "LONGEST_LOOK", WAIT)
-    monkeypatch.setattr(client, "FIRST_LOOK", 0.05)
+    monkeypatch.setattr("starter.client.session.LONGEST_LOOK", WAIT)
+    monkeypatch.setattr("starter.client.session.FIRST_LOOK", 0.05)
     session = await harness.open(Config(default_kind="Countdown"))
     await session.submit(2)
     record = await session.result(await session.submit(2), WAIT)
@@ -126,6 +128,56 @@ async def test_options_that_do_not_fit_are_refused_before_anything_is_sent(harne
         with pytest.raises(SessionError, match="InvalidRequest"):
             await session.submit("hello", **options)
     assert (await session.snapshot()).counters.rejected == 0
+
+
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+NO_JSON = [object(), {1, 2}, b"tea", {1: "tea"}, float("nan"), 10**5_000, datetime.now(UTC), ENDLESS, ContextPolicy]
+
+
+@pytest.mark.parametrize("value", NO_JSON, ids=lambda value: type(value).__name__)
+async def test_what_is_no_json_is_refused_before_anything_is_sent_by_every_verb(temporal: Client, value: Any) -> None:
+    """No worker runs: what is sent has no answer."""
+    harness, new = Harness(temporal), f"new-{uuid.uuid4().hex[:8]}"
+    session = await harness.open()
+    before = (await session.temporal.get_workflow_handle(session.id).describe()).history_length
+    for refused in (
+        session.submit({"tea": [value]}),
+        session.ask(value),
+        session.respond("a", value),
+        session.patch_context({"set": {"tea": value}}),
+        session.patch_context(ContextPatch(set={"tea": (value,)})),
+        session.patch_context(value),
+        session.configure(title=value),
+        session.rollback(value),
+        session.context(value),
+        session.task(value),
+        session.cancel(value),
+        harness.client.open(new, context={"tea": value}),
+        harness.client.open(new, config={"title": value}),
+        harness.client.open(new, context=value),
+    ):
+        with pytest.raises(SessionError) as refusal:
+            await refused
+        assert "InvalidRequest" == refusal.value.type
+    assert before == (await session.temporal.get_workflow_handle(session.id).describe()).history_length
+    with pytest.raises(SessionError, match="SessionNotFound"):
+        await harness.client.get(new).snapshot()
+
+
+async def test_what_json_has_a_form_for_is_sent_in_that_form(harness: Harness) -> None:
+    session = await harness.open(Config(default_kind="Show"))
+    given = {"tuple": (1, "two"), "model": ContextPolicy(read=["half \ud83d"]), "half \ud83d": MappingProxyType({})}
+    model = {"read": ["half \ufffd"], "transcript": None, "write": None}
+    assert {"tuple": [1, "two"], "model": model, "half \ufffd": {}} == (await ask(session, given))["input"]
+
+
+async def test_a_message_larger_than_any_session_reads_is_refused_before_it_is_sent(harness: Harness) -> None:
+    """The server takes no 3 MiB, and says so in its own words."""
+    session = await harness.open()
+    for refused in (session.submit("x" * 3_000_000), session.patch_context({"set": {"tea": "x" * 3_000_000}})):
+        with pytest.raises(SessionError, match="InputTooLarge"):
+            await refused
 
 
 async def test_a_refused_task_shows_in_its_record(harness: Harness) -> None:
@@ -204,7 +256,7 @@ async def test_a_caller_who_waits_sits_it_out(temporal: Client, failure: Excepti
 async def test_a_caller_who_waits_for_the_end_of_a_session_sits_it_out(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "LONGEST_LOOK", 0.01)
+    monkeypatch.setattr("starter.client.session.LONGEST_LOOK", 0.01)
     session = await harness.open()
     await session.close()
     failures, calling = [RPCError("transport error", RPCStatusCode.UNAVAILABLE, b"")], SessionCalls.calling

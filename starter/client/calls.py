@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.wire.errors import NOT_READY, ErrorType, SessionError
+from workflows.wire.validation import sendable
 
 _Result = TypeVar("_Result")
 
@@ -57,7 +58,10 @@ class _HandedOver(Exception):  # noqa: N818 (a state, not a fault)
 
 
 class SessionCalls:
-    """Every method raises SessionError (SessionNotFound, SessionClosed) where no session is to be had."""
+    """Every method raises SessionError: SessionNotFound, SessionClosed where no session is to be had.
+
+    InvalidRequest and InputTooLarge, before anything is sent, for what is no JSON or more than any session reads.
+    """
 
     def __init__(self, temporal: Client, session_id: str) -> None:
         self._id = session_id
@@ -69,9 +73,10 @@ class SessionCalls:
         A run that has taken all the signals it may is waited for: its session is about to continue as new. Raises
         SessionError (QueueFull) where it does not, say because no worker runs.
         """
+        args = [sendable(argument) for argument in body]
         for _ in range(int(FULL_RUN_SECONDS / FULL_RUN_PAUSE)):
             try:
-                return await self.calling(self._handle.signal(name, args=body))
+                return await self.calling(self._handle.signal(name, args=args))
             except RPCError as error:
                 if error.status != RPCStatusCode.INVALID_ARGUMENT or _FULL_RUN not in str(error):
                     raise
@@ -80,7 +85,7 @@ class SessionCalls:
 
     async def update(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Send an update until it is answered; its `request_id` makes a repetition take effect once."""
-        request = {**body, "request_id": uuid.uuid4().hex}
+        request = sendable({**body, "request_id": uuid.uuid4().hex})
         try:
             async with asyncio.timeout(UPDATE_SECONDS):
                 answer: dict[str, Any] = await self.patiently(
@@ -92,8 +97,9 @@ class SessionCalls:
 
     async def query(self, name: str, answer: Any, *args: Any) -> Any:
         """Ask the session; `answer` is the type of what it says."""
+        sent = [sendable(argument) for argument in args]
         for _ in range(QUERY_ATTEMPTS):
-            query = self._handle.query(name, args=args, result_type=answer, rpc_timeout=QUERY_TIMEOUT)
+            query = self._handle.query(name, args=sent, result_type=answer, rpc_timeout=QUERY_TIMEOUT)
             try:
                 return await self.calling(query)
             except SessionError as error:

@@ -60,7 +60,7 @@ class Session:
         """
         task_id = task_id or f"task-{uuid.uuid4().hex[:16]}"
         request = parsed(TaskRequest, {"task_id": task_id, "input": task_input, "context": context, **options})
-        body = request.model_dump(mode="json", exclude_none=True) | {"input": request.input}
+        body = request.model_dump(mode="json", exclude_none=True, exclude={"input"}) | {"input": request.input}
         await self._calls.signal("submit", body)
         return task_id
 
@@ -133,7 +133,8 @@ class Session:
     async def respond(self, task_id: str, value: Any, question_id: str | None = None) -> None:
         """Answer what a task asks; with `question_id` only that question. A refusal shows under `rejected`."""
         answer = parsed(RespondRequest, {"task_id": task_id, "question_id": question_id, "value": value})
-        await self._calls.signal("respond", answer.model_dump(exclude_none=True) | {"value": value})
+        body = answer.model_dump(exclude_none=True, exclude={"value"}) | {"value": value}
+        await self._calls.signal("respond", body)
 
     async def pause(self) -> None:
         """Start no further task until `resume`; the session still takes them."""
@@ -148,7 +149,7 @@ class Session:
 
         Raises SessionError: ContextConflict at another version than expected, ContextTooLarge, InvalidRequest.
         """
-        body = patch.model_dump() if isinstance(patch, ContextPatch) else dict(patch)
+        body = patch.model_dump() if isinstance(patch, ContextPatch) else patch
         answer = await self._calls.update("patch_context", {"patch": body, "expected_version": expected_version})
         return int(answer["version"])
 

@@ -22,7 +22,7 @@ from workflows.contract import (
 )
 from workflows.state.context import SessionContext
 from workflows.wire.errors import ErrorType, SessionError
-from workflows.wire.validation import checked_id, parsed
+from workflows.wire.validation import checked_id, parsed, sendable
 
 
 class SessionClient(SessionFinder):
@@ -49,8 +49,9 @@ class SessionClient(SessionFinder):
         With `fork_of`, `{"session_id", "version"?}`, it begins with the context of that session. Raises SessionError:
         SessionClosed for an id whose session was closed; InvalidRequest and ContextTooLarge before anything is sent.
         """
-        body = config.model_dump(exclude_none=True) if isinstance(config, Config) else dict(config or {})
-        start = parsed(StartRequest, {"config": body, "context": dict(context or {}), "fork_of": fork_of})
+        body = config.model_dump(exclude_none=True) if isinstance(config, Config) else config
+        given = sendable({"config": body, "context": context, "fork_of": fork_of})
+        start = parsed(StartRequest, {name: value for name, value in given.items() if value is not None})
         SessionContext.initial(start.context)  # refused by the session it would cost the id for good
         try:
             await self.temporal.start_workflow(
