@@ -103,6 +103,18 @@ class SlowWorkflow:
         return TaskOutput(output="remembered", patch=ContextPatch(set=task.input["set"]))
 
 
+@workflow.defn(name="Late", failure_exception_types=[Exception])
+class LateWorkflow:
+    """Raises after a second, or returns what is no result."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> object:
+        await workflow.sleep(1)
+        if task.input == "raise":
+            raise ApplicationError("out of tea", type="OutOfTea", non_retryable=True)
+        return {"answer": "under another name"}
+
+
 @workflow.defn(name="Approve", failure_exception_types=[Exception])
 class ApproveWorkflow:
     """Asks a person whether to do what its input says, and does it or not. Input may be `{"what", "wait": seconds}`."""
@@ -150,6 +162,7 @@ TEST_KINDS = [
     ClockWorkflow,
     HalveWorkflow,
     HangWorkflow,
+    LateWorkflow,
     NoteWorkflow,
     RaiseWorkflow,
     RememberWorkflow,

@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from starter.client.calls import SessionCalls
 from starter.client.connection import connect, task_queue
 from starter.client.finding import SessionFinder
 from starter.client.session import Session
@@ -21,7 +22,6 @@ from workflows.contract import (
     StartRequest,
 )
 from workflows.state.context import SessionContext
-from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.validation import checked_id, parsed, sendable
 
 
@@ -63,7 +63,7 @@ class SessionClient(SessionFinder):
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             )
         except WorkflowAlreadyStartedError:
-            raise SessionError(ErrorType.SESSION_CLOSED, f"session {session_id!r} was closed") from None
+            raise await SessionCalls(self.temporal, session_id).why_closed() from None
         return self.get(session_id)
 
     def get(self, session_id: str) -> "Session":

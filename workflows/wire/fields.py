@@ -97,8 +97,8 @@ OnBusy = Literal["enqueue", "reject", "interrupt", "replace_pending"]
 CloseMode = Literal["drain", "discard", "now"]
 TaskStatus = Literal["pending", "running", "completed", "failed", "cancelled", "timed_out", "expired", "rejected"]
 SessionStatus = Literal["closed", "draining", "paused", "waiting", "running", "idle"]
-ListedStatus = Literal[
-    "open", "waiting", "paused", "draining", "closed", "failed", "cancelled", "terminated", "timed_out"
-]
-"""How a session stands in a list: `open` where nothing else is known of one that goes on; `failed` and what follows are
-ends other than by a close."""
+UncleanEnd = Literal["failed", "cancelled", "terminated", "timed_out"]
+"""How a session may end otherwise than by a close. Itself it never says so: the server does, and a client tells it."""
+
+ListedStatus = Literal["open", "waiting", "paused", "draining", "closed", UncleanEnd]
+"""How a session stands in a list: `open` where nothing else is known of one that goes on."""
