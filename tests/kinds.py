@@ -104,6 +104,18 @@ class SlowWorkflow:
         return TaskOutput(output="remembered", patch=ContextPatch(set=task.input["set"]))
 
 
+@workflow.defn(name="Late", failure_exception_types=[Exception])
+class LateWorkflow:
+    """Raises after a second, or returns what is no result."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> object:
+        await workflow.sleep(1)
+        if task.input == "raise":
+            raise ApplicationError("out of tea", type="OutOfTea", non_retryable=True)
+        return {"answer": "under another name"}
+
+
 @workflow.defn(name="Approve", failure_exception_types=[Exception])
 class ApproveWorkflow:
     """Asks a person whether to do what its input says, and does it or not. Input may be `{"what", "wait": seconds}`."""
@@ -170,6 +182,22 @@ class OverdoWorkflow:
         raise AssertionError
 
 
+HALF = "half \ud83d"
+
+
+@workflow.defn(name="Halve", failure_exception_types=[Exception])
+class HalveWorkflow:
+    """Cuts an emoji in two and puts the half where its input says: into its `answer`, a `question`, an `error`."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        workflow.set_current_details(HALF)
+        if task.input == "error":
+            raise ApplicationError(HALF, HALF, type="Half")
+        answer = await ask_person(task, HALF, choices=[HALF]) if task.input == "question" else HALF
+        return TaskOutput(output={HALF: answer}, patch=ContextPatch(set={HALF: [HALF]}))
+
+
 @workflow.defn(name="Clock", failure_exception_types=[Exception])
 class ClockWorkflow:
     """Looks at a clock, which no workflow may."""
@@ -191,7 +219,9 @@ class FragileWorkflow:
 TEST_KINDS = [
     ApproveWorkflow,
     ClockWorkflow,
+    HalveWorkflow,
     HangWorkflow,
+    LateWorkflow,
     MistakeWorkflow,
     NoteWorkflow,
     OverdoWorkflow,

@@ -19,7 +19,7 @@ from temporalio.client import Client
 
 from starter.cli import main
 from starter.dev_server import DevServer
-from tests.harness import WAIT, Harness
+from tests.harness import WAIT, Harness, snapshot_when
 from workflows.contract import ContextView, Snapshot, TaskRecord
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -379,3 +379,21 @@ async def test_the_shell_completes_commands_options_and_choices() -> None:
             "bash", "-c", tried + '_starter_completion; echo "${COMPREPLY[*]}"', cwd=ROOT, stdout=subprocess.PIPE
         )
         assert completed == (await ended.communicate())[0].decode().strip()
+
+
+async def test_a_terminated_session_is_shown_as_such_and_nobody_waits_in_it(
+    run: Command, name: str, harness: Harness
+) -> None:
+    await run("open", name)
+    await run("submit", name, "for ever", "--kind", "Hang", "--task-id", "t")
+    await snapshot_when(harness.client.get(name), lambda s: s.running is not None and s.running.run_id is not None)
+    await harness.temporal.get_workflow_handle(name).terminate(reason="operator")
+    shown = await run("show", name)
+    assert 0 == shown.code
+    assert "status: terminated\n" in shown.out
+    assert "this is how it stood when it ended" in shown.out
+    assert "terminated" == json.loads((await run("show", name, "--json")).out)["status"]
+    waited = await run("result", name, "t")
+    assert (7, "") == (waited.code, waited.out)
+    assert "was terminated: operator; task 't' still runs" in waited.err
+    await harness.temporal.get_workflow_handle(f"{name}/t").terminate()

@@ -1,20 +1,23 @@
 """SessionClient: what a program meets that opens, waits, comes too late or asks for what is not there."""
 
 import asyncio
+import contextlib
+import uuid
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
 
 import pytest
-from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from starter.client import SessionClient
-from starter.client import session as looks
+from starter.client import Session, SessionClient
 from starter.client.calls import UNANSWERED, NoWorkerError, SessionCalls, _HandedOver
 from starter.client.connection import NoServerError
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when, timeless
-from workflows.contract import Config, ContextPolicy, TaskRecord
+from workflows.contract import Config, ContextPatch, ContextPolicy, TaskRecord, task_workflow_id
 from workflows.wire.errors import SessionError
 
 
@@ -36,7 +39,7 @@ async def test_a_result_asked_for_again_later_is_the_same_record(harness: Harnes
 
 
 async def test_a_caller_looks_at_a_long_task_again_and_again(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looks, "LONGEST_LOOK", 0.1)
+    monkeypatch.setattr("starter.client.session.LONGEST_LOOK", 0.1)
     session = await harness.open()
     record = await run_task(session, {"seconds": 1.0, "set": {"a": 1}}, kind="Slow")
     assert ("completed", "remembered") == (record.status, record.output)
@@ -49,15 +52,15 @@ async def test_a_caller_does_not_sleep_over_the_end_of_a_long_task(
     session = await harness.open()
     task_id = await session.submit("for ever", kind="Hang")
     await snapshot_when(session, lambda snapshot: snapshot.running is not None and snapshot.running.run_id is not None)
-    monkeypatch.setattr(looks, "LONGEST_LOOK", 0.1)
-    monkeypatch.setattr(looks, "FIRST_LOOK", WAIT)
-    looks, look = [], session.task
+    monkeypatch.setattr("starter.client.session.LONGEST_LOOK", 0.1)
+    monkeypatch.setattr("starter.client.session.FIRST_LOOK", WAIT)
+    looks, look = [], session._record
 
-    async def counted(of: str) -> TaskRecord | None:
+    async def counted(of: str) -> TaskRecord:
         looks.append(of)
         return await look(of)
 
-    monkeypatch.setattr(session, "task", counted)
+    monkeypatch.setattr(session, "_record", counted)
     with pytest.raises(TimeoutError):
         await session.result(task_id, 2.0)
     assert len(looks) > 3
@@ -67,8 +70,8 @@ async def test_a_caller_does_not_sleep_over_the_end_of_a_long_task(
 async def test_a_caller_does_not_sleep_over_the_end_of_a_task_that_waited_its_turn(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looks, "LONGEST_LOOK", WAIT)
-    monkeypatch.setattr(looks, "FIRST_LOOK", 0.05)
+    monkeypatch.setattr("starter.client.session.LONGEST_LOOK", WAIT)
+    monkeypatch.setattr("starter.client.session.FIRST_LOOK", 0.05)
     session = await harness.open(Config(default_kind="Countdown"))
     await session.submit(2)
     record = await session.result(await session.submit(2), WAIT)
@@ -128,6 +131,56 @@ async def test_options_that_do_not_fit_are_refused_before_anything_is_sent(harne
     assert (await session.snapshot()).counters.rejected == 0
 
 
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+NO_JSON = [object(), {1, 2}, b"tea", {1: "tea"}, float("nan"), 10**5_000, datetime.now(UTC), ENDLESS, ContextPolicy]
+
+
+@pytest.mark.parametrize("value", NO_JSON, ids=lambda value: type(value).__name__)
+async def test_what_is_no_json_is_refused_before_anything_is_sent_by_every_verb(temporal: Client, value: Any) -> None:
+    """No worker runs: what is sent has no answer."""
+    harness, new = Harness(temporal), f"new-{uuid.uuid4().hex[:8]}"
+    session = await harness.open()
+    before = (await session.temporal.get_workflow_handle(session.id).describe()).history_length
+    for refused in (
+        session.submit({"tea": [value]}),
+        session.ask(value),
+        session.respond("a", value),
+        session.patch_context({"set": {"tea": value}}),
+        session.patch_context(ContextPatch(set={"tea": (value,)})),
+        session.patch_context(value),
+        session.configure(title=value),
+        session.rollback(value),
+        session.context(value),
+        session.task(value),
+        session.cancel(value),
+        harness.client.open(new, context={"tea": value}),
+        harness.client.open(new, config={"title": value}),
+        harness.client.open(new, context=value),
+    ):
+        with pytest.raises(SessionError) as refusal:
+            await refused
+        assert "InvalidRequest" == refusal.value.type
+    assert before == (await session.temporal.get_workflow_handle(session.id).describe()).history_length
+    with pytest.raises(SessionError, match="SessionNotFound"):
+        await harness.client.get(new).snapshot()
+
+
+async def test_what_json_has_a_form_for_is_sent_in_that_form(harness: Harness) -> None:
+    session = await harness.open(Config(default_kind="Show"))
+    given = {"tuple": (1, "two"), "model": ContextPolicy(read=["half \ud83d"]), "half \ud83d": MappingProxyType({})}
+    model = {"read": ["half \ufffd"], "transcript": None, "write": None}
+    assert {"tuple": [1, "two"], "model": model, "half \ufffd": {}} == (await ask(session, given))["input"]
+
+
+async def test_a_message_larger_than_any_session_reads_is_refused_before_it_is_sent(harness: Harness) -> None:
+    """The server takes no 3 MiB, and says so in its own words."""
+    session = await harness.open()
+    for refused in (session.submit("x" * 3_000_000), session.patch_context({"set": {"tea": "x" * 3_000_000}})):
+        with pytest.raises(SessionError, match="InputTooLarge"):
+            await refused
+
+
 async def test_a_refused_task_shows_in_its_record(harness: Harness) -> None:
     session = await harness.open()
     record = await run_task(session, "x" * 65_536, task_id="heavy")
@@ -160,6 +213,91 @@ async def test_a_session_ended_from_outside_has_a_named_error(harness: Harness) 
     await harness.temporal.get_workflow_handle(session.id).terminate("operator")
     with pytest.raises(SessionError, match="SessionClosed"):
         await session.finished(WAIT)
+
+
+async def _waiters(session: Session, *task_ids: str) -> list[Any]:
+    """What those hear who wait for the tasks, in a few seconds."""
+    waiting = (session.result(task_id, WAIT / 2) for task_id in task_ids)
+    return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_nobody_waits_for_the_tasks_of_a_terminated_session(harness: Harness) -> None:
+    session = await harness.open(Config(default_kind="Show"))
+    done = await run_task(session, 1, task_id="done")
+    await session.submit(None, kind="Hang", task_id="runs")
+    await session.submit(1, task_id="waits")
+    asked = asyncio.create_task(ask(session, "?"))
+    running = await snapshot_when(session, lambda s: bool(s.running and s.running.run_id and len(s.pending) == 2))
+    early = asyncio.create_task(_waiters(session, "runs", "waits"))
+    await asyncio.sleep(0.5)
+    await harness.temporal.get_workflow_handle(session.id).terminate(reason="operator")
+    for heard in (await early, await _waiters(session, "runs", "waits")):
+        assert [f"SessionClosed: session {session.id!r} was terminated: operator; "] * 2 == [
+            str(error)[: str(error).index(";") + 2] for error in heard
+        ]
+        assert f"task 'runs' still runs, as the workflow '{session.id}/runs'" in heard[0].message
+        assert "task 'waits' had not started" in heard[1].message
+    with pytest.raises(SessionError, match=r"SessionClosed: .* was terminated: operator"):
+        await asked
+    assert [done] == await _waiters(session, "done")
+    (unknown,) = await _waiters(session, "never-sent")
+    assert "UnknownTask" == unknown.type
+    snapshot = await session.snapshot()
+    assert "terminated" == snapshot.status
+    assert timeless(running) == timeless(snapshot.model_copy(update={"status": running.status}))
+    late = (session.submit(1), session.patch_context({}), session.close(), harness.client.open(session.id))
+    for refusal in await asyncio.gather(*late, return_exceptions=True):
+        assert f"SessionClosed: session {session.id!r} was terminated: operator" == str(refusal)
+    await harness.temporal.get_workflow_handle(task_workflow_id(session.id, "runs")).terminate()
+
+
+async def test_a_task_that_outlives_its_terminated_session_has_its_own_end(harness: Harness) -> None:
+    ends = []
+    for task in (
+        {"kind": "Slow", "task_input": {"seconds": 1, "set": {"tea": 1}}},
+        {"kind": "Late", "task_input": "raise"},
+        {"kind": "Late", "task_input": "unfit"},
+    ):
+        session = await harness.open()
+        await session.submit(task_id="t", **task)
+        await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
+        await harness.temporal.get_workflow_handle(session.id).terminate()
+        child = harness.temporal.get_workflow_handle(task_workflow_id(session.id, "t"))
+        with contextlib.suppress(WorkflowFailureError):
+            await child.result()
+        (record,) = await _waiters(session, "t")
+        assert record.finished_at
+        ends.append((record.status, record.output, record.error and record.error.type, record.context_version.after))
+    assert [("completed", "remembered", None, None), ("failed", None, "OutOfTea", None)] == ends[:2]
+    assert ("failed", None, "InvalidOutput", None) == ends[2]
+
+
+@pytest.mark.parametrize(("start", "end"), [("unfit", "failed"), (None, "timed_out")])
+async def test_a_session_that_failed_or_timed_out_is_told_as_what_it_is(
+    harness: Harness, start: str | None, end: str
+) -> None:
+    timeout = timedelta(seconds=1) if end == "timed_out" else None
+    session_id = f"session-{uuid.uuid4().hex[:12]}"
+    handle = await harness.temporal.start_workflow(
+        "Session", start, id=session_id, task_queue=harness.queue, execution_timeout=timeout
+    )
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    session = harness.client.get(session_id)
+    assert end == (await session.snapshot()).status
+    with pytest.raises(SessionError, match=r"SessionClosed: .* has (failed: InvalidRequest|timed out)"):
+        await session.submit(1)
+    (heard,) = await _waiters(session, "t")
+    assert "UnknownTask" == heard.type
+
+
+async def test_a_terminated_session_is_told_without_a_worker(temporal: Client) -> None:
+    harness = Harness(temporal)
+    session = await harness.open()
+    await session.submit(1, task_id="t")
+    await temporal.get_workflow_handle(session.id).terminate(reason="operator")
+    (heard,) = await _waiters(session, "t")
+    assert f"SessionClosed: session {session.id!r} was terminated: operator" == str(heard)
 
 
 async def test_an_update_without_a_worker_is_given_up(temporal: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +342,7 @@ async def test_a_caller_who_waits_sits_it_out(temporal: Client, failure: Excepti
 async def test_a_caller_who_waits_for_the_end_of_a_session_sits_it_out(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looks, "LONGEST_LOOK", 0.01)
+    monkeypatch.setattr("starter.client.session.LONGEST_LOOK", 0.01)
     session = await harness.open()
     await session.close()
     failures, calling = [RPCError("transport error", RPCStatusCode.UNAVAILABLE, b"")], SessionCalls.calling

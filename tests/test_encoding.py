@@ -138,6 +138,8 @@ def test_a_clipped_text_uses_most_of_its_room() -> None:
         ("null", None),
         ("", ""),
         ("x", " " * 399 + "x"),
+        ("half \ufffd", "half \ud83d"),
+        ('["half \ufffd"]', ["half \ud83d"]),
     ],
 )
 def test_a_preview_is_one_line_of_text_as_it_is_or_of_json(expected: str, value: Any) -> None:

@@ -17,12 +17,12 @@ from activities.countdown import count_down
 from activities.models.offline import OfflineModel
 from activities.models.openai import OpenAIModel
 from starter.client import Session
-from tests.harness import WAIT, Harness, ask, run_task
+from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
 from tests.kinds import ClockWorkflow
 from tests.openai_server import OpenAIServer, ok, refusal
 from tests.servers import Server
 from worker import KINDS, build_worker
-from workflows.contract import task_workflow_id
+from workflows.contract import Config, task_workflow_id
 from workflows.kinds.unknown import UnknownKindWorkflow
 from workflows.session import SessionWorkflow
 from workflows.wire.progress import Progress
@@ -60,6 +60,23 @@ async def test_a_kind_that_looks_at_a_clock_fails_by_name_on_a_worker_as_users_r
         assert record.error is not None
         assert ("failed", "RestrictedWorkflowAccessError") == (record.status, record.error.type)
         assert "yellow" in await ask(session, "What colour is a banana?")
+
+
+async def test_half_an_emoji_in_what_a_kind_does_costs_no_task(harness: Harness) -> None:
+    """In its answer, its patch, its page, its question and its error."""
+    half, session = "half \ufffd", await harness.open(Config(default_kind="Halve"))
+    assert {half: half} == await ask(session, "answer")
+    task_id = await session.submit("question")
+    asked = await snapshot_when(session, lambda snapshot: snapshot.status == "waiting")
+    assert asked.running
+    assert asked.running.waiting_for
+    assert (half, [half]) == (asked.running.waiting_for.text, asked.running.waiting_for.choices)
+    await session.respond(task_id, half)
+    assert {half: half} == (await session.result(task_id, WAIT)).output
+    failed = await run_task(session, "error")
+    assert failed.error
+    assert ("failed", "Half", half) == (failed.status, failed.error.type, failed.error.message)
+    assert {half: [half]} == (await session.context()).values
 
 
 def test_sessions_and_the_kinds_that_come_with_them_do_without_the_sandbox() -> None:

@@ -40,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.temporal.visibility import Visibility
     from workflows.wire.errors import ErrorType, SessionError
     from workflows.wire.fields import Request
-    from workflows.wire.messages import NOTHING, decoded
+    from workflows.wire.messages import NOTHING, decoded, remains
     from workflows.wire.validation import parsed
 
 _UPGRADE = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE  # to the version that is current now, if there are any
@@ -206,7 +206,7 @@ class SessionWorkflow:
             signals.act(self._state, name, body, workflow.now())
         except SessionError as error:
             metrics.message_refused(error)
-            self._state.refuse(name, body, error, workflow.now())
+            self._state.refuse(name, remains(args) if body is None else body, error, workflow.now())
 
     @workflow.update(name="submit_task", description='{"task_id", "input"} → {"task_id", "status", "position"}')
     async def submit_task(self, request: RawValue) -> SubmitResult:

@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.models.protocol import ModelReply, ModelRequest
 from workflows.wire.encoding import canonical, preview
+from workflows.wire.mending import mended_json
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -119,7 +120,7 @@ class OpenAIModel:
         except OpenAIError as error:
             return ApplicationError(self._legible(f"{error} ({error.__cause__!r})"), type=type(error).__name__)
         try:
-            completion = _Completion.model_validate_json(body)
+            completion = _Completion.model_validate_json(mended_json(body))
         except ValidationError as error:
             fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(map(str, fault["loc"])) or "reply"
@@ -138,8 +139,6 @@ class OpenAIModel:
 
     def _legible(self, text: str) -> str:
         """One line that names the endpoint, without keys."""
-        # Lone surrogates, which JSON can spell, have no UTF-8 form and would fail Temporal's encoding of the error.
-        text = text.encode(errors="replace").decode()
         if len(self._key) >= _KEY_HEAD:
             text = text.replace(self._key, _HIDDEN)
         text = _WORD.sub(lambda word: _HIDDEN if self._key_marks.search(word[0]) else word[0], text)

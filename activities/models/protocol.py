@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from workflows.contract import ContextPatch, Turn
+from workflows.wire.fields import Text
 
 
 class ModelRequest(BaseModel):
@@ -22,7 +23,7 @@ class ModelRequest(BaseModel):
 class ModelReply(BaseModel):
     """The answer, what to remember of it in the session's context, what it cost, and the name of the model."""
 
-    text: str
+    text: Text
     patch: ContextPatch | None = None
     usage: dict[str, int | float] | None = None
     model: str | None = None

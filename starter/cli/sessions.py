@@ -3,7 +3,7 @@
 import builtins
 import signal
 import sys
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
@@ -13,7 +13,7 @@ from starter.cli.app import SESSIONS, answer, connected, sent, verb
 from starter.cli.difference import Difference
 from starter.cli.exits import CommandError, ExitCode
 from workflows.contract import Snapshot
-from workflows.wire.fields import CloseMode, ListedStatus
+from workflows.wire.fields import CloseMode, ListedStatus, UncleanEnd
 from workflows.wire.progress import Progress
 
 Owner = Annotated[str | None, typer.Option(metavar="NAME", help="Only those of this owner.")]
@@ -97,6 +97,8 @@ async def show(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
     snapshot = await answer(here.snapshot())
     running = None if as_json else snapshot.running
     _print(snapshot, await task_progress(here, running.task_id) if running else None, as_json=as_json)
+    if snapshot.status in get_args(UncleanEnd) and not as_json:
+        output.show("it was not closed: this is how it stood when it ended; a task that ran then goes on without it")
     queue = await here.unserved_queue(running.task_id) if running else None
     if queue:
         output.show(f"no worker polls {queue!r}, the task queue of the running task")

@@ -8,14 +8,20 @@ from typing import Any, TypeVar
 
 from temporalio.client import (
     Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
     WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
+from temporalio.common import QueryRejectCondition
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.wire.errors import NOT_READY, ErrorType, SessionError
+from workflows.wire.fields import UncleanEnd
+from workflows.wire.validation import sendable
 
 _Result = TypeVar("_Result")
 
@@ -48,6 +54,31 @@ UNANSWERED = {NOT_READY, "AcceptedUpdateCompletedWorkflow", "UnprocessedUpdate"}
 """The failures of an update that nobody refused: its run was over before it took it, or before it answered."""
 
 
+UNCLEAN_ENDS: dict[WorkflowExecutionStatus, UncleanEnd] = {
+    WorkflowExecutionStatus.FAILED: "failed",
+    WorkflowExecutionStatus.CANCELED: "cancelled",
+    WorkflowExecutionStatus.TERMINATED: "terminated",
+    WorkflowExecutionStatus.TIMED_OUT: "timed_out",
+}
+"""How a session may end otherwise than by a close."""
+
+_IN_WORDS: dict[UncleanEnd | None, str] = {
+    "failed": "has failed",
+    "cancelled": "was cancelled",
+    "terminated": "was terminated",
+    "timed_out": "has timed out",
+    None: "was closed",
+}
+
+
+class UncleanEndError(SessionError):
+    """SessionClosed, of a session that has ended otherwise than by a close. `end`: how."""
+
+    def __init__(self, session_id: str, end: UncleanEnd, why: str) -> None:
+        super().__init__(ErrorType.SESSION_CLOSED, f"session {session_id!r} {_IN_WORDS[end]}{why}")
+        self.end = end
+
+
 class NoWorkerError(Exception):
     """The server answers, but no worker does; the message says how to start one."""
 
@@ -57,7 +88,10 @@ class _HandedOver(Exception):  # noqa: N818 (a state, not a fault)
 
 
 class SessionCalls:
-    """Every method raises SessionError (SessionNotFound, SessionClosed) where no session is to be had."""
+    """Every method raises SessionError: SessionNotFound, SessionClosed where no session is to be had.
+
+    InvalidRequest and InputTooLarge, before anything is sent, for what is no JSON or more than any session reads.
+    """
 
     def __init__(self, temporal: Client, session_id: str) -> None:
         self._id = session_id
@@ -69,9 +103,10 @@ class SessionCalls:
         A run that has taken all the signals it may is waited for: its session is about to continue as new. Raises
         SessionError (QueueFull) where it does not, say because no worker runs.
         """
+        args = [sendable(argument) for argument in body]
         for _ in range(int(FULL_RUN_SECONDS / FULL_RUN_PAUSE)):
             try:
-                return await self.calling(self._handle.signal(name, args=body))
+                return await self.calling(self._handle.signal(name, args=args))
             except RPCError as error:
                 if error.status != RPCStatusCode.INVALID_ARGUMENT or _FULL_RUN not in str(error):
                     raise
@@ -80,7 +115,7 @@ class SessionCalls:
 
     async def update(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Send an update until it is answered; its `request_id` makes a repetition take effect once."""
-        request = {**body, "request_id": uuid.uuid4().hex}
+        request = sendable({**body, "request_id": uuid.uuid4().hex})
         try:
             async with asyncio.timeout(UPDATE_SECONDS):
                 answer: dict[str, Any] = await self.patiently(
@@ -90,10 +125,18 @@ class SessionCalls:
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):  # the SDK's name for being cancelled by ours
             raise self._no_worker() from None
 
-    async def query(self, name: str, answer: Any, *args: Any) -> Any:
-        """Ask the session; `answer` is the type of what it says."""
+    async def query(self, name: str, answer: Any, *args: Any, last_words: bool = True) -> Any:
+        """Ask the session; `answer` is the type of what it says.
+
+        One that has ended otherwise than by a close still says how it stood then: with `last_words` false it raises
+        UncleanEndError instead, for which the server needs no worker.
+        """
+        sent = [sendable(argument) for argument in args]
+        condition = None if last_words else QueryRejectCondition.NOT_COMPLETED_CLEANLY
         for _ in range(QUERY_ATTEMPTS):
-            query = self._handle.query(name, args=args, result_type=answer, rpc_timeout=QUERY_TIMEOUT)
+            query = self._handle.query(
+                name, args=sent, result_type=answer, reject_condition=condition, rpc_timeout=QUERY_TIMEOUT
+            )
             try:
                 return await self.calling(query)
             except SessionError as error:
@@ -123,12 +166,14 @@ class SessionCalls:
             if isinstance(cause, ApplicationError) and cause.type not in UNANSWERED:
                 raise SessionError(cause.type or ErrorType.INVALID_REQUEST, cause.message) from None
             raise _HandedOver(str(cause)) from None
+        except WorkflowQueryRejectedError as error:
+            raise await self._ended(error.status) from None
         except WorkflowQueryFailedError as error:
             name, _, message = str(error).partition(": ")
             raise SessionError(name, message) from None
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
-                raise await self._why_not_found() from None
+                raise await self.why_closed() from None
             if error.status in _NO_ANSWER:
                 raise self._no_worker() from None
             raise
@@ -136,9 +181,21 @@ class SessionCalls:
     def _no_worker(self) -> NoWorkerError:
         return NoWorkerError(f"no worker answers for session {self._id!r}; `python worker.py` starts one")
 
-    async def _why_not_found(self) -> SessionError:
+    async def why_closed(self) -> SessionError:
+        """SessionClosed, naming how the session ended, or SessionNotFound."""
         try:
-            await self._handle.describe()
+            return await self._ended((await self._handle.describe()).status)
         except RPCError:
             return SessionError(ErrorType.SESSION_NOT_FOUND, f"there is no session {self._id!r}")
-        return SessionError(ErrorType.SESSION_CLOSED, f"session {self._id!r} was closed")
+
+    async def _ended(self, status: WorkflowExecutionStatus | None) -> SessionError:
+        end = UNCLEAN_ENDS.get(status) if status else None
+        if end is None:
+            return SessionError(ErrorType.SESSION_CLOSED, f"session {self._id!r} {_IN_WORDS[end]}")
+        try:
+            await self._handle.result(rpc_timeout=QUERY_TIMEOUT)
+        except WorkflowFailureError as failure:
+            return UncleanEndError(self._id, end, f": {failure.cause}")
+        except RPCError:
+            pass
+        return UncleanEndError(self._id, end, "")

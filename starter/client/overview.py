@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
+from starter.client.calls import UNCLEAN_ENDS
 from starter.client.changes import Change, What, changes
 from starter.client.sessions import SessionClient
 from starter.client.watching import AWAY, NO_SERVER, READ_TIMEOUT, Look, SessionWatch
@@ -160,7 +161,7 @@ class Overview:
             return []
         if found.workflow_type == SESSION_TYPE and found.status != WorkflowExecutionStatus.COMPLETED:
             del self.rows[session_id]
-            return [_change(session_id, found.status.name.lower() if found.status else "closed")]
+            return [_change(session_id, UNCLEAN_ENDS.get(found.status, "closed") if found.status else "closed")]
         self._due[session_id] = None
         return []
 

@@ -6,14 +6,15 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client, WorkflowFailureError
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from starter.client.calls import SessionCalls
+from starter.client.calls import NoWorkerError, SessionCalls, UncleanEndError
 from workflows.contract import (
     CancelRequest,
     CloseRequest,
@@ -21,6 +22,7 @@ from workflows.contract import (
     ContextPatch,
     ContextPolicy,
     ContextView,
+    ErrorInfo,
     RespondRequest,
     Snapshot,
     TaskOutput,
@@ -30,7 +32,8 @@ from workflows.contract import (
 )
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import CloseMode, TaskStatus
-from workflows.wire.validation import checked_id, parsed
+from workflows.wire.outcomes import TaskEnd, failed_end
+from workflows.wire.validation import checked_id, explained, parsed
 
 FIRST_LOOK = 0.01
 """Seconds before the second look at a record: a session learns of its task's end a few milliseconds after the caller.
@@ -60,7 +63,7 @@ class Session:
         """
         task_id = task_id or f"task-{uuid.uuid4().hex[:16]}"
         request = parsed(TaskRequest, {"task_id": task_id, "input": task_input, "context": context, **options})
-        body = request.model_dump(mode="json", exclude_none=True) | {"input": request.input}
+        body = request.model_dump(mode="json", exclude_none=True, exclude={"input"}) | {"input": request.input}
         await self._calls.signal("submit", body)
         return task_id
 
@@ -69,6 +72,9 @@ class Session:
 
         Holds no update: looks at the record with growing pauses until the task has started, then waits on its child
         workflow. A worker that is away meanwhile is waited for. Raises SessionError (UnknownTask) and TimeoutError.
+
+        Where the session was ended otherwise than by a close, the record is how the task's own workflow ended. Raises
+        SessionError (SessionClosed) where that has not ended, or the task had not started.
         """
         async with asyncio.timeout(wait):
             seen: TaskStatus | None = None
@@ -94,7 +100,7 @@ class Session:
         return record.output
 
     async def task(self, task_id: str) -> TaskRecord | None:
-        """What the session knows of a task, or None if it never heard of it."""
+        """What the session knows of a task, or knew last; None if it never heard of it."""
         record: TaskRecord | None = await self._calls.query("task", TaskRecord | None, task_id)
         return record
 
@@ -116,8 +122,16 @@ class Session:
         return None if found.pollers else child.task_queue
 
     async def snapshot(self) -> Snapshot:
-        """The session at a glance."""
-        snapshot: Snapshot = await self._calls.query("snapshot", Snapshot)
+        """The session at a glance.
+
+        Of one that was ended otherwise than by a close (`status` says how) it is how it stood then; a task that ran
+        then goes on without it.
+        """
+        try:
+            snapshot: Snapshot = await self._calls.query("snapshot", Snapshot, last_words=False)
+        except UncleanEndError as ended:
+            last: Snapshot = await self._calls.query("snapshot", Snapshot)
+            return last.model_copy(update={"status": ended.end})
         return snapshot
 
     async def context(self, version: int | None = None) -> ContextView:
@@ -146,7 +160,8 @@ class Session:
     async def respond(self, task_id: str, value: Any, question_id: str | None = None) -> None:
         """Answer what a task asks; with `question_id` only that question. A refusal shows under `rejected`."""
         answer = parsed(RespondRequest, {"task_id": task_id, "question_id": question_id, "value": value})
-        await self._calls.signal("respond", answer.model_dump(exclude_none=True) | {"value": value})
+        body = answer.model_dump(exclude_none=True, exclude={"value"}) | {"value": value}
+        await self._calls.signal("respond", body)
 
     async def pause(self) -> None:
         """Start no further task until `resume`; the session still takes them."""
@@ -161,7 +176,7 @@ class Session:
 
         Raises SessionError: ContextConflict at another version than expected, ContextTooLarge, InvalidRequest.
         """
-        body = patch.model_dump() if isinstance(patch, ContextPatch) else dict(patch)
+        body = patch.model_dump() if isinstance(patch, ContextPatch) else patch
         answer = await self._calls.update("patch_context", {"patch": body, "expected_version": expected_version})
         return int(answer["version"])
 
@@ -196,10 +211,37 @@ class Session:
                 raise SessionError(name, f"session {self.id!r} ended without a final snapshot: {cause}") from None
 
     async def _record(self, task_id: str) -> TaskRecord:
-        record = await self._calls.patiently(lambda: self.task(task_id), LONGEST_LOOK)
+        try:
+            record: TaskRecord | None = await self._calls.patiently(
+                lambda: self._calls.query("task", TaskRecord | None, task_id, last_words=False), LONGEST_LOOK
+            )
+        except UncleanEndError as ended:
+            record = await self._last_record(task_id, ended)
         if record is None:
             raise SessionError(ErrorType.UNKNOWN_TASK, f"session {self.id!r} has no task {task_id!r}")
         return record
+
+    async def _last_record(self, task_id: str, ended: UncleanEndError) -> TaskRecord | None:
+        """What is known of a task of a session that will not tell of it any more."""
+        try:
+            record = await self.task(task_id)
+        except NoWorkerError:
+            raise ended from None
+        if record is None or record.status not in _WAITING:
+            return record
+        child = self.temporal.get_workflow_handle(task_workflow_id(self.id, task_id))
+        try:
+            found = await child.describe()
+        except RPCError:
+            raise SessionError(ended.type, f"{ended.message}; task {task_id!r} had not started") from None
+        if found.status == WorkflowExecutionStatus.RUNNING:
+            message = f"{ended.message}; task {task_id!r} still runs, as the workflow {child.id!r}"
+            raise SessionError(ended.type, message)
+        end, output = await _end_of(child)
+        known: dict[str, Any] = {"finished_at": found.close_time, "error": end.error}
+        if output is not None:
+            known |= {"output": output.output, "usage": output.usage}
+        return record.model_copy(update={"status": end.status, "position": None, "waiting_for": None, **known})
 
     async def _child_ended(self, child_id: str) -> bool:
         """Wait for the end of a task's workflow, for a while: a loaded server may tell of it 20 s late."""
@@ -217,3 +259,15 @@ class Session:
             output = await self._calls.patiently(child.result, LONGEST_LOOK)
             return record.model_copy(update={"output": output.output})
         return record
+
+
+async def _end_of(child: WorkflowHandle[Any, Any]) -> tuple[TaskEnd, TaskOutput | None]:
+    """How a task's workflow ended, which has ended, and what it returned."""
+    try:
+        output = TaskOutput.model_validate(await child.result())
+    except WorkflowFailureError as failure:
+        return failed_end(failure.cause), None
+    except ValidationError as error:
+        problem = ErrorInfo(type=ErrorType.INVALID_OUTPUT, message=explained(error))
+        return TaskEnd(status="failed", error=problem), None
+    return TaskEnd(status="completed"), output

@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from starter.client.calls import SessionCalls
 from starter.client.connection import connect, task_queue
 from starter.client.finding import SessionFinder
 from starter.client.session import Session
@@ -21,8 +22,7 @@ from workflows.contract import (
     StartRequest,
 )
 from workflows.state.context import SessionContext
-from workflows.wire.errors import ErrorType, SessionError
-from workflows.wire.validation import check_fork, checked_id, parsed
+from workflows.wire.validation import check_fork, checked_id, parsed, sendable
 
 
 class SessionClient(SessionFinder):
@@ -51,8 +51,9 @@ class SessionClient(SessionFinder):
         ContextTooLarge before anything is sent; what a fork failed of, like SessionNotFound. Raises NoWorkerError where
         none answers for a fork: it is open then, and to open it again is to wait for it again.
         """
-        body = config.model_dump(exclude_none=True) if isinstance(config, Config) else dict(config or {})
-        start = parsed(StartRequest, {"config": body, "context": dict(context or {}), "fork_of": fork_of})
+        body = config.model_dump(exclude_none=True) if isinstance(config, Config) else config
+        given = sendable({"config": body, "context": context, "fork_of": fork_of})
+        start = parsed(StartRequest, {name: value for name, value in given.items() if value is not None})
         check_fork(start.fork_of, session_id)
         SessionContext.initial(start.context)  # refused by the session it would cost the id for good
         try:
@@ -65,7 +66,7 @@ class SessionClient(SessionFinder):
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             )
         except WorkflowAlreadyStartedError:
-            raise SessionError(ErrorType.SESSION_CLOSED, f"session {session_id!r} was closed") from None
+            raise await SessionCalls(self.temporal, session_id).why_closed() from None
         session = self.get(session_id)
         if start.fork_of:
             await session.forked()

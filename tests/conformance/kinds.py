@@ -42,6 +42,15 @@ class Return:
         return task["input"]
 
 
+@workflow.defn(name="Spell", failure_exception_types=[Exception])
+class Spell:
+    """Returns its input, a text, as the very bytes of its whole result."""
+
+    @workflow.run
+    async def run(self, task: Json) -> RawValue:
+        return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=task["input"].encode()))
+
+
 @workflow.defn(name="Gate", failure_exception_types=[Exception])
 class Gate:
     """Runs until the signal `go`; then returns its input as its whole result."""
@@ -146,4 +155,4 @@ class Ask:
         self._answers.append(answer)
 
 
-KINDS = [Ask, Echo, Fail, Gate, Measure, Oversize, Return, Show, Stubborn, Tidy]
+KINDS = [Ask, Echo, Fail, Gate, Measure, Oversize, Return, Show, Spell, Stubborn, Tidy]

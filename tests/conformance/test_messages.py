@@ -14,6 +14,25 @@ BROKEN = RawValue(Payload(metadata={"encoding": b"json/plain"}, data=b"{not json
 NAMELESS = RawValue(Payload(data=b"{}"))
 TASK = {"task_id": "t", "input": 1}
 
+
+def spelled(text: str | bytes) -> RawValue:
+    """A message of these very bytes."""
+    data = text if isinstance(text, bytes) else text.encode()
+    return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=data))
+
+
+UNDECODABLE: list[tuple[str, list[RawValue]]] = [
+    ("InvalidRequest", [spelled('{"task_id": "s1", "input": ' + "[" * 500 + "]" * 500 + "}")]),
+    ("InvalidRequest", [spelled('{"input": {"task_id": "s2"}, "n": ' + "9" * 5_000 + ', "task_id": "s\\u0031"}')]),
+    ("InvalidRequest", [spelled('{"task_id": "s1", "input": "breaks off')]),
+    ("InvalidRequest", [spelled(b'{"input": "\xff", "task_id" : "s1"}')]),
+    ("InvalidRequest", [spelled('{"task_id": "s1", "input": 1}'), spelled("2")]),
+    ("InputTooLarge", [spelled('{"task_id": "s1", "input": "' + "x" * 1_200_000 + '"}')]),
+]
+HALF = "half \\ud83d, whole \\ud83d\\ude00, spelled \\\\ud83d"
+MENDED = "half \ufffd, whole \U0001f600, spelled \\ud83d"
+"""Half an emoji, as cutting a text leaves it and most encoders of JSON send it; and what may become of it."""
+
 RECORD = {
     "task_id", "kind", "status", "position", "labels", "submitted_at", "started_at", "finished_at", "input_preview",
     "output", "error", "context_version", "usage", "waiting_for", "run_id",
@@ -205,3 +224,57 @@ async def test_what_was_asked_is_the_childs_summary(caller: Caller) -> None:
     record = await session.run("Echo", "What colour is a banana?")
     child = await session.child(record["task_id"]).describe()
     assert "What colour is a banana?" == await child.static_summary() == record["input_preview"]
+
+
+@pytest.mark.parametrize(
+    ("error", "args"), UNDECODABLE, ids=["deep", "digits", "broken off", "bytes", "arity", "large"]
+)
+async def test_a_message_that_cannot_be_decoded_is_rejected_under_its_id(
+    caller: Caller, error: str, args: list[Any]
+) -> None:
+    session = await caller.start()
+    await session.signal("submit", *args)
+    record = await session.ended("s1")
+    assert ("rejected", error) == outcome(record)
+    (entry,) = (await session.snapshot())["rejected"]
+    assert ("submit", "s1", error) == (entry["message"], entry["task_id"], entry["error"]["type"])
+    assert None is await session.task("s2")
+    await session.signal("submit", session.request("Echo", "whole", task_id="s1"))
+    assert ("completed", "whole") == ((record := await session.ended("s1"))["status"], record["output"])
+
+
+async def test_half_a_character_becomes_a_replacement_character_wherever_it_stands(caller: Caller) -> None:
+    session = await caller.start()
+    queue = f'"kind": "Echo", "task_queue": "{caller.kinds_queue}"'
+    await session.signal("submit", spelled(f'{{"task_id": "by-signal", "input": {{"{HALF}": "{HALF}"}}, {queue}}}'))
+    assert {MENDED: MENDED} == (await session.ended("by-signal"))["output"]
+    await session.update("submit_task", spelled(f'{{"task_id": "by-update", "input": "{HALF}", {queue}}}'))
+    assert MENDED == (await session.ended("by-update"))["output"]
+    raw = b'{"task_id": "by-bytes", "input": "\xed\xa0\xbd, \xed\xa0\xbd\xed\xb8\x80", ' + queue.encode() + b"}"
+    await session.signal("submit", spelled(raw))
+    assert "\ufffd, \U0001f600" == (await session.ended("by-bytes"))["output"]
+    output = await session.run("Spell", f'{{"output": "{HALF}", "patch": {{"set": {{"{HALF}": ["{HALF}"]}}}}}}')
+    assert ("completed", MENDED) == (output["status"], output["output"])
+    await session.update("patch_context", spelled(f'{{"patch": {{"set": {{"outside": "{HALF}"}}}}}}'))
+    assert {MENDED: [MENDED], "outside": MENDED} == await session.values()
+    assert MENDED == (await session.context())["transcript"][-1]["output"]
+
+
+async def test_half_a_character_in_a_question_and_its_answer_is_mended_too(caller: Caller) -> None:
+    session = await caller.start()
+    task_id = await session.submit("Ask", [{"id": "q", "text": "?", "choices": [MENDED, "no"]}])
+    await session.snapshot_when(lambda snapshot: snapshot["status"] == "waiting")
+    asked = f'{{"task_id": "{task_id}", "question": {{"id": "q", "text": "{HALF}", "choices": ["{HALF}"]}}}}'
+    await session.signal("task_waiting", spelled(asked))
+    snapshot = await session.snapshot_when(lambda snapshot: snapshot["running"]["waiting_for"]["text"] != "?")
+    assert (MENDED, [MENDED]) == tuple(snapshot["running"]["waiting_for"][name] for name in ("text", "choices"))
+    await session.signal("respond", spelled(f'{{"task_id": "{task_id}", "value": "{HALF}"}}'))
+    assert [MENDED] == [answer["value"] for answer in (await session.ended(task_id))["output"]]
+
+
+async def test_an_id_with_half_a_character_is_refused_and_taken_for_no_other(caller: Caller) -> None:
+    session = await caller.start()
+    await session.signal("submit", spelled('{"task_id": "s1\\ud83d", "input": 1}'))
+    snapshot = await session.snapshot_when(lambda snapshot: snapshot["counters"]["rejected"] == 1)
+    assert None is snapshot["rejected"][0]["task_id"]
+    assert None is await session.task("s1")

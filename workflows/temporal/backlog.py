@@ -7,7 +7,7 @@ from temporalio.common import RawValue
 
 from workflows.wire import limits
 from workflows.wire.errors import SessionError
-from workflows.wire.messages import decoded
+from workflows.wire.messages import decoded, remains
 
 Message = tuple[str, Sequence[RawValue]]
 
@@ -55,7 +55,7 @@ def _task_id(args: Sequence[RawValue]) -> object:
     try:
         body = decoded(args)
     except SessionError:
-        return None
+        body = remains(args)
     return body.get("task_id") if isinstance(body, dict) else None
 
 

@@ -3,12 +3,14 @@
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from workflows.wire.limits import JSON_DEPTH
+from workflows.wire.mending import mended, mended_value
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
@@ -19,17 +21,60 @@ def canonical(value: Any) -> str:
     Raises ValueError for what is not JSON or would not survive being carried: NaN and the infinities, lone surrogates,
     nesting deeper than `JSON_DEPTH`.
     """
+    text = _encoded(value)
+    # Counting brackets is a cheap upper bound; only what exceeds it is walked.
+    if text.count("[") + text.count("{") > JSON_DEPTH and _depth(value) > JSON_DEPTH:
+        raise ValueError(f"nested deeper than {JSON_DEPTH} levels")
+    return text
+
+
+def _encoded(value: Any) -> str:
     try:
         text = _ENCODER.encode(value)
         text.encode()
     except (TypeError, RecursionError, UnicodeEncodeError) as error:
         raise ValueError(f"not JSON: {error}") from None
-    except ValueError:
-        raise ValueError("not JSON: NaN and infinite numbers have no JSON form") from None
-    # Counting brackets is a cheap upper bound; only what exceeds it is walked.
-    if text.count("[") + text.count("{") > JSON_DEPTH and _depth(value) > JSON_DEPTH:
-        raise ValueError(f"nested deeper than {JSON_DEPTH} levels")
+    except ValueError as error:
+        why = "NaN and infinite numbers have no JSON form" if "float" in str(error) else "a number has too many digits"
+        raise ValueError(f"not JSON: {why}") from None
     return text
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON has it: lists for tuples, objects for pydantic models, U+FFFD for lone surrogates.
+
+    Raises ValueError for all else that is not JSON, rather than take it for something that is: sets, bytes, times, NaN.
+    """
+    try:
+        found = _plain(value)
+    except RecursionError:
+        raise ValueError("not JSON: it is nested without end") from None
+    _encoded(found)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case str():
+            return mended(value)
+        case None | bool() | int() | float():
+            return value
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case Mapping() if all(isinstance(key, str) for key in value):
+            return {mended(key): _plain(item) for key, item in value.items()}
+        case BaseModel():
+            return from_json(carried(value))
+    what = "an object whose keys are not all strings" if isinstance(value, Mapping) else f"a {type(value).__name__}"
+    raise ValueError(f"not JSON: {what}")
+
+
+def carried(value: Any) -> bytes:
+    """`value` as Temporal carries it, with U+FFFD for lone surrogates. Raises ValueError for what has no such form."""
+    try:
+        return to_json(value)
+    except ValueError:
+        return to_json(mended_value(value))
 
 
 def alike(one: Any, other: Any) -> bool:
@@ -59,7 +104,8 @@ def model_bytes(model: BaseModel) -> int:
 
 
 def clip(text: str, limit: int) -> str:
-    """`text`, cut so that its JSON form weighs at most `limit` bytes without the quotes; a cut ends in an ellipsis."""
+    """`text`, mended and cut to weigh at most `limit` bytes as JSON, without the quotes; a cut ends in an ellipsis."""
+    text = mended(text)
     if json_bytes(text) - 2 <= limit:
         return text
     kept = text[:limit]

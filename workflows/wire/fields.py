@@ -19,6 +19,7 @@ from pydantic import (
 from workflows.wire import limits
 from workflows.wire.encoding import json_bytes
 from workflows.wire.ids import SESSION_TYPE
+from workflows.wire.mending import mended
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 """Session and task ids. pydantic's engine reads `$` as the end of the text, never as before a last newline."""
@@ -84,31 +85,34 @@ class Carried(BaseModel):
 
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
-Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS)]
+Text = Annotated[str, BeforeValidator(lambda value: mended(value) if isinstance(value, str) else value)]
+"""What people and models write, half an emoji included; unlike an id, of which nothing near it will do."""
+
+Name = Annotated[Text, Field(min_length=1, max_length=limits.NAME_CHARS)]
 ServerName = Annotated[Name, _at_most(limits.SERVER_NAME_BYTES, "the letters")]
 Kind = Annotated[ServerName, AfterValidator(_a_kind)]
 TaskQueue = Annotated[ServerName, AfterValidator(_not_reserved)]
-Reason = Annotated[str, Field(max_length=limits.REASON_CHARS)]
+Reason = Annotated[Text, Field(max_length=limits.REASON_CHARS)]
 Seconds = Annotated[float, Field(ge=limits.SHORTEST_SECONDS, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
 Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339), AfterValidator(_utc)]
-Labels = Annotated[dict[str, str], _if_null(dict), _at_most(limits.LABELS_BYTES, "labels")]
+Labels = Annotated[dict[Text, Text], _if_null(dict), _at_most(limits.LABELS_BYTES, "labels")]
 Queues = Annotated[dict[Kind, TaskQueue], _if_null(dict), _at_most(limits.QUEUES_BYTES, "queues")]
 Grace = Annotated[float, Field(ge=0, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
 PendingCap = Annotated[int, Field(ge=1, le=limits.PENDING_TASKS)]
 Turns = Annotated[int, Field(ge=0)]
-QuestionText = Annotated[str, Field(min_length=1), _at_most(limits.QUESTION_BYTES, "the words")]
-Choices = Annotated[list[str], _at_most(limits.QUESTION_BYTES, "choices")]
-Usage = Annotated[dict[str, int | float], _at_most(limits.USAGE_BYTES, "figures")]
-Values = Annotated[dict[str, Any], _if_null(dict)]
-Appends = Annotated[dict[str, list[Any]], _if_null(dict)]
-Keys = Annotated[list[str], FailFast(), _if_null(list)]
-Read = Literal["all", "none"] | Annotated[list[str], _at_most(limits.READ_BYTES, "keys")]
+QuestionText = Annotated[Text, Field(min_length=1), _at_most(limits.QUESTION_BYTES, "the words")]
+Choices = Annotated[list[Text], _at_most(limits.QUESTION_BYTES, "choices")]
+Usage = Annotated[dict[Text, int | float], _at_most(limits.USAGE_BYTES, "figures")]
+Values = Annotated[dict[Text, Any], _if_null(dict)]
+Appends = Annotated[dict[Text, list[Any]], _if_null(dict)]
+Keys = Annotated[list[Text], FailFast(), _if_null(list)]
+Read = Literal["all", "none"] | Annotated[list[Text], _at_most(limits.READ_BYTES, "keys")]
 OnBusy = Literal["enqueue", "reject", "interrupt", "replace_pending"]
 CloseMode = Literal["drain", "discard", "now"]
 TaskStatus = Literal["pending", "running", "completed", "failed", "cancelled", "timed_out", "expired", "rejected"]
 SessionStatus = Literal["closed", "draining", "paused", "waiting", "running", "idle"]
-ListedStatus = Literal[
-    "open", "waiting", "paused", "draining", "closed", "failed", "cancelled", "terminated", "timed_out"
-]
-"""How a session stands in a list: `open` where nothing else is known of one that goes on; `failed` and what follows are
-ends other than by a close."""
+UncleanEnd = Literal["failed", "cancelled", "terminated", "timed_out"]
+"""How a session may end otherwise than by a close. Itself it never says so: the server does, and a client tells it."""
+
+ListedStatus = Literal["open", "waiting", "paused", "draining", "closed", UncleanEnd]
+"""How a session stands in a list: `open` where nothing else is known of one that goes on."""

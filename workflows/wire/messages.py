@@ -6,15 +6,44 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
+from temporalio.api.failure.v1 import Failure
 from temporalio.common import RawValue
-from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
+from temporalio.contrib.pydantic import (
+    PydanticJSONPlainPayloadConverter,
+    PydanticPayloadConverter,
+    pydantic_data_converter,
+)
+from temporalio.converter import DefaultFailureConverter, PayloadConverter
+from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.wire import limits
     from workflows.wire.errors import ErrorType, SessionError
+    from workflows.wire.mending import mended, mended_json, mended_value, texts_of
 
 NOTHING = RawValue(Payload(metadata={"encoding": b"binary/null"}))
 """Default of an optional argument: what the converter sends for null."""
+
+
+class MendingJsonConverter(PydanticJSONPlainPayloadConverter):
+    """Reads and writes U+FFFD for a lone surrogate; others send them, and pydantic neither reads nor writes one."""
+
+    def to_payload(self, value: Any) -> Payload | None:
+        """`value` as JSON. Raises ValueError for what has no such form."""
+        try:
+            return super().to_payload(value)
+        except ValueError:
+            return super().to_payload(mended_value(value))
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        """The value in `payload`. Raises ValueError for what does not parse, or not as `type_hint`."""
+        try:
+            return super().from_payload(payload, type_hint)
+        except ValueError:
+            data = mended_json(payload.data)
+            if data == payload.data:
+                raise
+            return super().from_payload(Payload(metadata=payload.metadata, data=data), type_hint)
 
 
 class LenientPayloadConverter(PydanticPayloadConverter):
@@ -23,6 +52,11 @@ class LenientPayloadConverter(PydanticPayloadConverter):
     The SDK reads start inputs, memos and the details of failures before our code sees them. Were that to raise, it
     would retry the workflow task for ever.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        json = MendingJsonConverter()
+        self._set_converters(*(json if c.encoding == json.encoding else c for c in self.converters.values()))
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """The values in `payloads`. Raises whatever its parent does, if there are `type_hints`."""
@@ -34,8 +68,32 @@ class LenientPayloadConverter(PydanticPayloadConverter):
             return [RawValue(payload) for payload in payloads]
 
 
-DATA_CONVERTER = replace(pydantic_data_converter, payload_converter_class=LenientPayloadConverter)
-"""Temporal's pydantic converter, for workers, clients and replays. What it writes is the same."""
+class MendingFailureConverter(DefaultFailureConverter):
+    """Writes U+FFFD for a lone surrogate in the text of a failure, which could not be reported otherwise."""
+
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        """Put `exception` and its causes into `failure`."""
+        try:
+            super().to_failure(exception, payload_converter, failure)
+        except UnicodeEncodeError:
+            failure.Clear()
+            super().to_failure(_legible(exception), payload_converter, failure)
+
+
+def _legible(exception: BaseException) -> ApplicationError:
+    name = exception.type if isinstance(exception, ApplicationError) else type(exception).__name__
+    final = isinstance(exception, ApplicationError) and exception.non_retryable
+    message = exception.message if isinstance(exception, FailureError) else str(exception)
+    error = ApplicationError(mended(message), type=mended(name or ""), non_retryable=final)
+    return error.with_traceback(exception.__traceback__)
+
+
+DATA_CONVERTER = replace(
+    pydantic_data_converter,
+    payload_converter_class=LenientPayloadConverter,
+    failure_converter_class=MendingFailureConverter,
+)
+"""Temporal's pydantic converter, for workers, clients and replays. What it writes is the same, where that is UTF-8."""
 
 
 def decoded(args: Sequence[RawValue]) -> Any:
@@ -49,3 +107,8 @@ def decoded(args: Sequence[RawValue]) -> Any:
         return workflow.payload_converter().from_payload(args[0].payload, object) if args else None
     except Exception as error:  # noqa: BLE001 (whatever the converter stumbles over, the session goes on)
         raise SessionError(ErrorType.INVALID_REQUEST, f"cannot be decoded: {error}") from None
+
+
+def remains(args: Sequence[RawValue]) -> dict[str, str] | None:
+    """What can be told of arguments that `decoded` refuses: whose they are, so that the refusal has its id."""
+    return texts_of(("task_id", "kind"), args[0].payload.data) or None if args else None

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from workflows.wire.encoding import preview
-from workflows.wire.fields import Carried
+from workflows.wire.fields import Carried, Text
 from workflows.wire.limits import PREVIEW_BYTES
 
 _Amount = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
@@ -16,4 +16,4 @@ class Progress(Carried):
 
     done: _Amount
     total: _Amount | None = None
-    note: Annotated[str, AfterValidator(lambda text: preview(text, PREVIEW_BYTES))] | None = None
+    note: Annotated[Text, AfterValidator(lambda text: preview(text, PREVIEW_BYTES))] | None = None

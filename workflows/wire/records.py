@@ -72,11 +72,14 @@ class Counters(Carried):
 
 
 class Snapshot(Carried):
-    """The session at a glance; the result of a closed one. `recent`: finished tasks, oldest first, without outputs."""
+    """The session at a glance; the result of a closed one. `recent`: finished tasks, oldest first, without outputs.
+
+    Where a client tells `status` to be an unclean end, the rest is how the session stood then.
+    """
 
     contract: int = CONTRACT_VERSION
     session_id: str
-    status: f.SessionStatus
+    status: f.SessionStatus | f.UncleanEnd
     config: Config
     started_at: f.Timestamp
     running: TaskRecord | None

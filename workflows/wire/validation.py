@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from workflows.wire import limits
-from workflows.wire.encoding import json_bytes, preview
+from workflows.wire.encoding import carried, json_bytes, plain, preview
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import Id, Request
 from workflows.wire.requests import ForkSource
@@ -57,6 +57,21 @@ def known_fields_of(model: type[Request]) -> BeforeValidator:
     """Requests refuse fields they do not know; carried by newer code, such fields are ignored."""
     known = set(model.model_fields)
     return BeforeValidator(lambda value: {k: value[k] for k in known & {*value}} if isinstance(value, dict) else value)
+
+
+def sendable(body: Any) -> Any:
+    """`body` as JSON has it, before it is sent.
+
+    Raises SessionError: InvalidRequest for what JSON does not know, InputTooLarge for more than any session reads.
+    """
+    try:
+        found = plain(body)
+        size = len(carried(found))
+    except ValueError as error:
+        raise SessionError(ErrorType.INVALID_REQUEST, f"what would be sent is {error}") from None
+    if size > limits.MESSAGE_BYTES:
+        raise SessionError(ErrorType.INPUT_TOO_LARGE, f"weighs {size} bytes, over {limits.MESSAGE_BYTES}")
+    return found
 
 
 def check_input(value: Any, name: str = "input") -> None:
