@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "activities": WIRE | {"activities"},
     # Whether a new session's context fits is found out before it costs the id.
     "starter": set(),
+    "starter.exports": CLIENT | {"workflows.kinds"},
     "starter.program": set(),
     "starter.worker_process": {"starter.program"},
     "starter.client": CLIENT | {"workflows.state.context"},

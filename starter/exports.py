@@ -1,0 +1,61 @@
+"""Long-lived agent sessions on Temporal: what callers and kinds import from `durable_sessions`.
+
+In the wheel this file is `durable_sessions/__init__.py`. Everything is imported once it is asked for: a caller does not
+pay for what kinds need, and the sandbox of a kind, which executes this file again for each run, pays for nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starter.client import Session, SessionClient
+    from workflows.contract import (
+        Config,
+        ContextPatch,
+        ContextPolicy,
+        Question,
+        Snapshot,
+        TaskInput,
+        TaskOutput,
+        TaskRecord,
+        TaskRequest,
+    )
+    from workflows.kinds.typed import context_of, patch_of
+    from workflows.kinds.waiting import Unanswered, ask_person
+    from workflows.wire.errors import ErrorType, SessionError
+
+__all__ = [
+    "Config",
+    "ContextPatch",
+    "ContextPolicy",
+    "ErrorType",
+    "Question",
+    "Session",
+    "SessionClient",
+    "SessionError",
+    "Snapshot",
+    "TaskInput",
+    "TaskOutput",
+    "TaskRecord",
+    "TaskRequest",
+    "Unanswered",
+    "ask_person",
+    "context_of",
+    "patch_of",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in {"Session", "SessionClient"}:
+        import starter.client as module  # noqa: PLC0415 (lazily, like all below)
+    elif name in {"ask_person", "Unanswered"}:
+        import workflows.kinds.waiting as module  # type: ignore[no-redef]  # noqa: PLC0415
+    elif name in {"context_of", "patch_of"}:
+        import workflows.kinds.typed as module  # type: ignore[no-redef]  # noqa: PLC0415
+    elif name in {"ErrorType", "SessionError"}:
+        import workflows.wire.errors as module  # type: ignore[no-redef]  # noqa: PLC0415
+    else:
+        import workflows.contract as module  # type: ignore[no-redef]  # noqa: PLC0415
+    found: object = getattr(module, name)
+    return found

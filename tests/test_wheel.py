@@ -1,0 +1,118 @@
+"""The wheel, installed beside the package whose name the repository's `workflows` has, and used from somewhere else."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import starter.exports
+from starter.program import ROOT
+
+INSTALL_SECONDS = 300.0
+"""To build, download and install: the largest part is Temporal's server."""
+
+
+def _run(folder: Path, *command: str | Path) -> str:
+    """What the command prints; it has to succeed, without anything of the repository on its path."""
+    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "TEMPORAL_ADDRESS"}}
+    ended = subprocess.run(  # noqa: S603 (our own commands)
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS
+    )
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of what git knows or would add: a build leaves folders behind."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    files = _run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    for name in files:
+        if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/")):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    _run(source, sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", built, ".")
+    return next(built.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has the wheel and `llama-index-workflows`."""
+    environment = tmp_path_factory.mktemp("environment")
+    _run(environment, sys.executable, "-m", "venv", environment)
+    packages = [f"durable-sessions[cli,dev] @ {wheel.as_uri()}", "llama-index-workflows"]
+    pip: list[str | Path] = [
+        environment / "bin/python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--constraint",
+        ROOT / "constraints.txt",
+    ]
+    _run(environment, *pip, *packages)
+    return environment / "bin"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with files of its own that are called like ours."""
+    for name in ("activities", "worker", "starter"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')\n")
+    return tmp_path
+
+
+def test_the_wheel_has_one_name_and_all_of_our_code(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+        text = "".join(archive.read(name).decode() for name in names)
+    assert {"durable_sessions"} == {name.split("/")[0] for name in names}
+    ours = [path for folder in ("workflows", "activities", "starter") for path in (ROOT / folder).rglob("*.py")]
+    expected = {str(path.relative_to(ROOT)) for path in ours} - {"starter/exports.py"} | {"worker.py", "__init__.py"}
+    assert expected == {name.removeprefix("durable_sessions/") for name in names if name.endswith(".py")}
+    for start in ("from ", "import "):
+        for ours_ in ("workflows", "activities", "starter"):
+            assert not any(line.strip().startswith(f"{start}{ours_}") for line in text.splitlines())
+
+
+@pytest.mark.timeout(INSTALL_SECONDS)
+def test_the_demo_of_the_installed_wheel_comes_right(installed: Path, project: Path) -> None:
+    shown = _run(project, installed / "sessions", "demo")
+    assert "✓ every task completed" in shown
+    assert "✗" not in shown
+
+
+@pytest.mark.timeout(INSTALL_SECONDS)
+def test_the_installed_package_and_llama_index_workflows_are_themselves_in_one_process(
+    installed: Path, project: Path
+) -> None:
+    code = "from workflows import Workflow; import durable_sessions.worker, durable_sessions as d; " + "; ".join(
+        f"d.{name}" for name in starter.exports.__all__
+    )
+    _run(project, installed / "python", "-c", f"{code}; print(Workflow.__module__, d.Config.__module__)")
+
+
+@pytest.mark.timeout(INSTALL_SECONDS)
+def test_the_installed_command_says_its_own_name(installed: Path, project: Path) -> None:
+    shown = _run(project, installed / "sessions", "--help")
+    assert "Usage: sessions [OPTIONS] COMMAND" in shown
+    assert "python -m starter" not in shown
+
+
+@pytest.mark.timeout(INSTALL_SECONDS)
+def test_to_import_the_package_costs_neither_pydantic_nor_temporalio(installed: Path, project: Path) -> None:
+    code = "import sys, durable_sessions; print({'pydantic', 'temporalio'} & set(sys.modules))"
+    assert "set()" == _run(project, installed / "python", "-c", code).strip()
+
+
+@pytest.mark.parametrize("name", starter.exports.__all__)
+def test_every_name_that_is_exported_is_there(name: str) -> None:
+    assert name == getattr(starter.exports, name).__name__
+
+
+def test_a_name_that_is_not_exported_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Harness'"):
+        _ = starter.exports.Harness
