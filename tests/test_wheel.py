@@ -1,15 +1,20 @@
 """The wheel, installed beside the package whose name the repository's `workflows` has, and used from somewhere else."""
 
+import asyncio
 import os
+import re
 import subprocess
 import sys
+import uuid
 import zipfile
 from pathlib import Path
 
 import pytest
 
 import starter.exports
+from starter.dev_server import DevServer
 from starter.program import ROOT
+from tests.harness import WAIT
 
 INSTALL_SECONDS = 300.0
 """To build, download and install: the largest part is Temporal's server."""
@@ -106,6 +111,35 @@ def test_the_installed_command_says_its_own_name(installed: Path, project: Path)
 def test_to_import_the_package_costs_neither_pydantic_nor_temporalio(installed: Path, project: Path) -> None:
     code = "import sys, durable_sessions; print({'pydantic', 'temporalio'} & set(sys.modules))"
     assert "set()" == _run(project, installed / "python", "-c", code).strip()
+
+
+def _files_of_the_documented_project() -> dict[str, str]:
+    text = (ROOT / "docs/kinds.md").read_text()
+    section = text[text.index("## In a project of your own") : text.index("## On another worker")]
+    return dict(re.findall(r"^`([a-z.]+)`[^\n]*:\n\n```[a-z]+\n(.*?)```", section, re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.timeout(INSTALL_SECONDS)
+async def test_the_documented_project_runs_as_its_author_would_run_it(
+    installed: Path, project: Path, server: DevServer
+) -> None:
+    files = _files_of_the_documented_project()
+    assert ["pyproject.toml", "shop.py", "ask.py"] == list(files)
+    for name, text in files.items():
+        (project / name).write_text(text)
+    await asyncio.to_thread(_run, project, installed / "python", "-m", "pip", "install", "--quiet", "--no-deps", ".")
+    environment = {"TEMPORAL_ADDRESS": server.address, "SESSIONS_TASK_QUEUE": f"wheel-{uuid.uuid4().hex}"}
+    program = {**os.environ, **environment}
+    worker = await asyncio.create_subprocess_exec(installed / "sessions", "worker", cwd=project, env=program)
+    try:
+        asking = await asyncio.create_subprocess_exec(
+            installed / "python", "ask.py", cwd=project, env=program, stdout=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(WAIT):
+            assert b"A7 costs 42 euros\n" == (await asking.communicate())[0]
+    finally:
+        worker.kill()
+        await worker.wait()
 
 
 @pytest.mark.parametrize("name", starter.exports.__all__)
