@@ -167,6 +167,8 @@ class SessionCalls:
                 raise SessionError(cause.type or ErrorType.INVALID_REQUEST, cause.message) from None
             raise _HandedOver(str(cause)) from None
         except WorkflowQueryRejectedError as error:
+            if error.status not in UNCLEAN_ENDS:  # a run that continued as new in that moment
+                raise SessionError(NOT_READY, "the run that was asked is over") from None
             raise await self._ended(error.status) from None
         except WorkflowQueryFailedError as error:
             name, _, message = str(error).partition(": ")
