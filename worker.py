@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def build_kinds_worker(client: Client, *, queue: str, **options: Any) -> Worker:
 
 
 async def run(settings: Settings, dev: dev_server.DevServer | None) -> None:
-    """Serve sessions until SIGINT or SIGTERM."""
+    """Serve sessions until SIGINT or SIGTERM; raises what ends the worker before."""
     stopped = _stop_signal()
     named = [name.strip() for name in settings.kinds.split(",")] if settings.kinds else []
     plugins = [*installed_kinds(), *(plugin for name in named for plugin in kinds_named(name, variable("kinds")))]
@@ -120,6 +120,8 @@ async def run(settings: Settings, dev: dev_server.DevServer | None) -> None:
 
 async def run_kinds(settings: Settings, names: Sequence[str], queue: str) -> None:
     """Serve the tasks of those kinds until SIGINT or SIGTERM, by their own data converter where they bring one."""
+    if queue == task_queue():
+        raise KindsError(f"task queue {queue!r} is that of sessions, which this worker does not host")
     stopped = _stop_signal()
     plugins = [plugin for name in names for plugin in kinds_named(name, "argument")]
     check_kinds(plugins, [])
@@ -155,13 +157,27 @@ def main() -> int:
     try:
         settings = Settings.from_environment()
         telemetry.set_up(settings)
-        if options.kinds and options.task_queue == task_queue():
-            raise KindsError(f"task queue {options.task_queue!r} is that of sessions, which this worker does not host")
-        asyncio.run(run_kinds(settings, options.kinds, options.task_queue) if options.kinds else run(settings, dev))
+        _complete(run_kinds(settings, options.kinds, options.task_queue) if options.kinds else run(settings, dev))
     except (NoServerError, FileNotFoundError, RuntimeError, ValueError) as error:
         print(f"worker: {error}", file=sys.stderr)  # noqa: T201 (a person reads it)
         return 1
+    except BaseException as error:  # noqa: BLE001 (an exit that nobody held back has ended the worker)
+        print(f"worker: ended by {error!r}", file=sys.stderr)  # noqa: T201 (a person reads it)
+        if dev:
+            dev.stop()
+        return 1
     return 0
+
+
+def _complete(work: Coroutine[Any, Any, None]) -> None:
+    """As `asyncio.run` does, but for an exit out of the event loop: to wait for the worker's tasks then has no end."""
+    runner = asyncio.Runner()
+    try:
+        runner.run(work)
+    except Exception:
+        runner.close()
+        raise
+    runner.close()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import asyncio
 from temporalio import activity
 
 from activities.models.protocol import LanguageModel, ModelReply, ModelRequest
+from workflows.wire.escapes import contained
 from workflows.wire.limits import MODEL_HEARTBEAT_SECONDS
 
 
@@ -20,7 +21,7 @@ class AnswerActivities:
 
         Raises what the model raises: non-retryable `ApplicationError` for what a retry cannot mend.
         """
-        reply = asyncio.ensure_future(self._model.reply(request))
+        reply = asyncio.ensure_future(self._reply(request))
         try:
             while not (await asyncio.wait({reply}, timeout=MODEL_HEARTBEAT_SECONDS / 2))[0]:
                 activity.heartbeat()
@@ -29,3 +30,7 @@ class AnswerActivities:
             # Cancelled while waiting: end the request to the model too, and let it close its connection.
             if reply.cancel():
                 await asyncio.wait({reply})
+
+    async def _reply(self, request: ModelRequest) -> ModelReply:
+        with contained():  # out of a task of its own an exit would end the worker
+            return await self._model.reply(request)

@@ -3,6 +3,7 @@
 import asyncio
 import builtins
 import contextlib
+import sys
 import time
 from datetime import timedelta
 
@@ -102,6 +103,56 @@ class SlowWorkflow:
     async def run(self, task: TaskInput) -> TaskOutput:
         await workflow.sleep(task.input["seconds"])
         return TaskOutput(output="remembered", patch=ContextPatch(set=task.input["set"]))
+
+
+class Way(BaseException):
+    """No Exception."""
+
+
+@activity.defn
+async def leave(way: str) -> None:
+    """Exit, or raise what is no Exception."""
+    raise {"activity": SystemExit(3), "activity way": Way("out")}[way]
+
+
+@workflow.defn(name="Leave", failure_exception_types=[Exception])
+class LeaveWorkflow:
+    """Exits, or raises what is no Exception, in the place that its input names."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        await workflow.sleep(0.01)
+        match task.input:
+            case "run":
+                sys.exit(3)
+            case "way":
+                raise Way("out")
+            case "interrupt":
+                raise KeyboardInterrupt
+            case "task":
+                await asyncio.gather(asyncio.create_task(self._exit()), workflow.sleep(60))
+            case "condition":
+                await workflow.wait_condition(self._exits)
+            case "activity" | "activity way":
+                await workflow.execute_activity(leave, task.input, start_to_close_timeout=timedelta(seconds=5))
+        await workflow.wait_condition(lambda: False)
+        raise AssertionError
+
+    @workflow.signal
+    def go(self) -> None:
+        """Exit in a handler."""
+        sys.exit(3)
+
+    @workflow.query
+    def look(self) -> None:
+        """Exit in a query."""
+        sys.exit(3)
+
+    async def _exit(self) -> None:
+        sys.exit(3)
+
+    def _exits(self) -> bool:
+        sys.exit(3)
 
 
 @workflow.defn(name="Late", failure_exception_types=[Exception])
@@ -222,6 +273,7 @@ TEST_KINDS = [
     HalveWorkflow,
     HangWorkflow,
     LateWorkflow,
+    LeaveWorkflow,
     MistakeWorkflow,
     NoteWorkflow,
     OverdoWorkflow,

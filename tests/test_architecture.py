@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "worker": {"workflows", "activities", "starter.client.connection", "starter.dev_server", "starter.serving"},
     "benchmarks": {"benchmarks", "workflows", "activities", "starter", "worker"},
 }
-KNOWS_TEMPORAL = {f"workflows.wire.{name}" for name in ("attributes", "messages", "outcomes")}
+KNOWS_TEMPORAL = {f"workflows.wire.{name}" for name in ("attributes", "escapes", "messages", "outcomes")}
 """What of the wire is made of Temporal's own types: payloads, failures, search attributes."""
 MODULES = [*sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")), ROOT / "worker.py"]
 CONFORMANCE = sorted((ROOT / "tests/conformance").glob("*.py"))

@@ -1,7 +1,7 @@
-"""What a worker looks at in every activation before the workflow sees it: two faults of the SDK's core, mended.
+"""What a worker looks at in every activation: two faults of the SDK's core, mended, and exits, held back.
 
-Both were seen with temporalio 1.35 and make what a workflow does differ from its later replay, which leaves it stuck
-for good or rewrites its past:
+The faults were seen with temporalio 1.35 and make what a workflow does differ from its later replay, which leaves it
+stuck for good or rewrites its past:
 
 - A query that waited for a worker is answered from the whole history, and the workflow is given also those events that
   no workflow task has taken yet: it acts on them under the time and the continue-as-new suggestion of the task before.
@@ -22,8 +22,10 @@ from temporalio.bridge.proto.workflow_completion import WorkflowActivationComple
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import ReplayerConfig, WorkerConfig, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 
+from starter.serving.escapes import Escapes
+from workflows.contract import SESSION_TYPE
 from workflows.wire.errors import NOT_READY
-from workflows.wire.ids import SESSION_TYPE
+from workflows.wire.escapes import escapes, told
 
 _REFUSAL = f"{NOT_READY}: the worker has not caught up with the workflow yet; ask again"
 _OVER = "this run of the workflow is over; ask again"
@@ -53,12 +55,14 @@ class CarefulActivations(SimplePlugin):
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
         """See base class."""
+        config["interceptors"] = [Escapes(), *config.get("interceptors", [])]
         config["workflow_runner"] = CarefulRunner(config["workflow_runner"], self._watched)
         config["unsandboxed_workflow_runner"] = CarefulRunner(config["unsandboxed_workflow_runner"], self._watched)
         return config
 
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
         """See base class."""
+        config["interceptors"] = [Escapes(), *config.get("interceptors", [])]
         config["workflow_runner"] = CarefulRunner(config["workflow_runner"], self._watched)
         config["unsandboxed_workflow_runner"] = CarefulRunner(config["unsandboxed_workflow_runner"], self._watched)
         return config
@@ -86,7 +90,8 @@ class CarefulRunner(WorkflowRunner):
         if det.defn.name == SESSION_TYPE:
             det = replace(det, worker_level_failure_exception_types=[])
         instance = self._runner.create_instance(det)
-        activate = _patient(_updates_last(instance.activate))
+        activate = _held(instance.activate, fails=det.defn.name != SESSION_TYPE)
+        activate = _patient(_updates_last(activate))
         if self._watched:
             activate = self._watched(det.info, activate)
         instance.activate = activate  # type: ignore[assignment, method-assign]
@@ -97,13 +102,39 @@ Activate = Callable[[WorkflowActivation], WorkflowActivationCompletion]
 Watch = Callable[[workflow.Info, Activate], Activate]
 
 
+def _held(activate: Activate, *, fails: bool) -> Activate:
+    """An exit anywhere in workflow code, be it in a task of its own or a handler, fails the workflow if it `fails`."""
+
+    def held(activation: WorkflowActivation) -> WorkflowActivationCompletion:
+        try:
+            return activate(activation)
+        except BaseException as error:
+            if not escapes(error):
+                raise
+            completion = WorkflowActivationCompletion()
+            if fails and not _asks_only(activation):
+                failure = completion.successful.commands.add().fail_workflow_execution.failure
+                failure.application_failure_info.non_retryable = True
+            else:
+                failure = completion.failed.failure
+            failure.message, failure.application_failure_info.type = told(error), type(error).__name__
+            return completion
+
+    return held
+
+
+def _asks_only(activation: WorkflowActivation) -> bool:
+    """Whether it brings nothing that happened."""
+    return all(job.HasField("query_workflow") or job.HasField("remove_from_cache") for job in activation.jobs)
+
+
 def _patient(activate: Activate) -> Activate:
     """Every workflow task brings a later time; an activation with new events under the old time belongs to none."""
     length, nanoseconds = 0, -1
 
     def looked_at(activation: WorkflowActivation) -> WorkflowActivationCompletion:
         nonlocal length, nanoseconds
-        if all(job.HasField("query_workflow") or job.HasField("remove_from_cache") for job in activation.jobs):
+        if _asks_only(activation):
             return activate(activation)
         early = activation.history_length > length and activation.timestamp.ToNanoseconds() == nanoseconds
         if early and not activation.is_replaying:
