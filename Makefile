@@ -33,13 +33,17 @@ format: install ## apply what `check` asks of the format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+# Most tests wait for a server, so more of them run at once than there are processors; what shares one waits longer.
+PARALLEL := -n 4 --dist worksteal
+SLOW := SESSIONS_TEST_SLOWNESS=$(or $(SESSIONS_TEST_SLOWNESS),3)
+
 test: install ## the whole suite, on the dev server; virtual time on the one that skips it
-	$(RUN) -m pytest $(ARGS)
+	$(SLOW) $(RUN) -m pytest $(PARALLEL) $(ARGS)
 
 test-all: install ## the suite on all three servers
-	$(RUN) -m pytest --server dev $(ARGS)
-	$(RUN) -m pytest --server skipping $(ARGS)
-	$(RUN) -m pytest --server test-server $(ARGS)
+	$(SLOW) $(RUN) -m pytest $(PARALLEL) --server dev $(ARGS)
+	$(SLOW) $(RUN) -m pytest $(PARALLEL) --server skipping $(ARGS)
+	$(SLOW) $(RUN) -m pytest $(PARALLEL) --server test-server $(ARGS)
 
 # The properties that need no server; their files.
 PROPERTIES := $(addprefix tests/test_,contract_properties.py pending.py ledger.py tasks.py encoding.py \

@@ -11,6 +11,7 @@ from temporalio.client import Client
 from starter.client.connection import connect
 from starter.dev_server import DevServer
 from tests import canary
+from tests.conformance.caller import SLOWNESS
 from tests.harness import Harness
 from tests.pages import WebUi
 from tests.servers import DEV, KINDS, TEST_SERVER, Server, running, server_of
@@ -21,8 +22,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--server", choices=KINDS, default=DEV, help="the Temporal server to test on")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """The mark that keeps a test from a server, with the server's fact; a key that nothing may keep."""
+    os.environ.setdefault("PYTEST_TIMEOUT", str(float(config.getini("timeout")) * SLOWNESS))
     config.addinivalue_line("markers", "not_on_test_server(fact): the time-skipping test server cannot do this")
     os.environ[canary.VARIABLE] = canary.SECRET
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has it so in its background
@@ -30,7 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what the chosen server cannot do, and say what that is."""
+    """Give tests the time that this machine needs; skip what the chosen server cannot do, and say what that is."""
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        if mark:
+            item.add_marker(pytest.mark.timeout(mark.args[0] * SLOWNESS), append=False)
     if config.getoption("--server") != TEST_SERVER:
         return
     for item in items:

@@ -12,7 +12,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.worker import Replayer, WorkflowRunner
+from temporalio.worker import Replayer, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
@@ -35,8 +35,11 @@ from workflows.session import SessionWorkflow
 from workflows.wire.messages import DATA_CONVERTER
 from workflows.wire.progress import Progress
 
-WAIT = 60.0
-"""Seconds any single wait may take on a loaded machine."""
+WAIT = caller.WAIT
+"""Seconds any single wait may take."""
+
+DEADLOCK_SECONDS = 2.0 * caller.SLOWNESS
+"""The SDK's own two seconds, after which workflow code that got no processor counts as a deadlock."""
 
 
 def strict_runner() -> SandboxedWorkflowRunner:
@@ -64,6 +67,13 @@ def replayer(session: type = SessionWorkflow, runner: WorkflowRunner | None = No
         plugins=[CarefulActivations()],
         **everywhere(runner),
     )
+
+
+def _patient(worker: Worker) -> None:
+    """Let workflow code wait for a processor as long as this machine needs; the SDK has no option for it."""
+    assert worker._workflow_worker is not None
+    assert worker._workflow_worker._deadlock_timeout_seconds is not None
+    worker._workflow_worker._deadlock_timeout_seconds = DEADLOCK_SECONDS  # type: ignore[assignment]
 
 
 def begun(history: WorkflowHistory) -> bool:
@@ -102,14 +112,16 @@ class Harness:
     ) -> AsyncIterator[None]:
         """A worker with the built-in kinds and those of the tests, and with the sessions' search attributes."""
         findable = search_attributes and await register_search_attributes(self.temporal)
-        async with build_worker(
+        worker = build_worker(
             self.temporal,
             model or OfflineModel(),
             queue=self.queue,
             kinds=[*KINDS, *TEST_KINDS],
             search_attributes=findable,
             **{**everywhere(strict_runner()), **options},
-        ):
+        )
+        _patient(worker)
+        async with worker:
             yield
 
     async def replay_all(self) -> None:

@@ -84,7 +84,7 @@ class NoWorkerError(Exception):
 
 
 class _HandedOver(Exception):  # noqa: N818 (a state, not a fault)
-    """An update reached a run that was over, or continued as new, before it answered."""
+    """A query or an update reached a run that was over, or continued as new, before it answered."""
 
 
 class SessionCalls:
@@ -139,6 +139,8 @@ class SessionCalls:
             )
             try:
                 return await self.calling(query)
+            except _HandedOver:
+                condition = None  # it goes on; where its runs are short, the next one may be over as soon
             except SessionError as error:
                 if error.type != NOT_READY:
                     raise
@@ -168,7 +170,7 @@ class SessionCalls:
             raise _HandedOver(str(cause)) from None
         except WorkflowQueryRejectedError as error:
             if error.status not in UNCLEAN_ENDS:  # a run that continued as new in that moment
-                raise SessionError(NOT_READY, "the run that was asked is over") from None
+                raise _HandedOver(str(error)) from None
             raise await self._ended(error.status) from None
         except WorkflowQueryFailedError as error:
             name, _, message = str(error).partition(": ")

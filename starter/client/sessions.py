@@ -22,6 +22,7 @@ from workflows.contract import (
     StartRequest,
 )
 from workflows.state.context import SessionContext
+from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.validation import check_fork, checked_id, parsed, sendable
 
 
@@ -66,7 +67,10 @@ class SessionClient(SessionFinder):
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             )
         except WorkflowAlreadyStartedError:
-            raise await SessionCalls(self.temporal, session_id).why_closed() from None
+            why = await SessionCalls(self.temporal, session_id).why_closed()
+            if why.type == ErrorType.SESSION_NOT_FOUND:  # erased since: it was there a moment ago
+                why = SessionError(ErrorType.SESSION_CLOSED, f"session {session_id!r} was closed")
+            raise why from None
         session = self.get(session_id)
         if start.fork_of:
             await session.forked()
