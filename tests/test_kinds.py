@@ -5,7 +5,8 @@ import dataclasses
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,16 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
     return KEY
 
 
+@asynccontextmanager
+async def real_model() -> AsyncIterator[OpenAIModel]:
+    """A model whose client is closed in the end: one that is not closes itself in whatever loop runs by then."""
+    model = OpenAIModel("some-model")
+    try:
+        yield model
+    finally:
+        await model.close()
+
+
 async def _histories(harness: Harness, session: Session, task_id: str) -> list[WorkflowHistory]:
     ids = (session.id, task_workflow_id(session.id, task_id))
     return [await harness.temporal.get_workflow_handle(workflow_id).fetch_history() for workflow_id in ids]
@@ -148,7 +159,7 @@ async def test_a_real_models_answer_usage_retries_and_refusals(
     harness = Harness(temporal)  # type: ignore[arg-type]
     async with OpenAIServer() as endpoint:
         monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
-        async with harness.worker(OpenAIModel("some-model")):
+        async with real_model() as model, harness.worker(model):
             session = await harness.open()
             usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
             endpoint.script += [refusal(500, "overloaded"), ok("yellow", usage)]
@@ -172,7 +183,7 @@ async def test_a_cancelled_task_ends_the_request_to_the_model(
     harness = Harness(temporal)  # type: ignore[arg-type]
     async with OpenAIServer() as endpoint:
         monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
-        async with harness.worker(OpenAIModel("some-model")):
+        async with real_model() as model, harness.worker(model):
             session = await harness.open()
             endpoint.script.append(ok("too late", delay=60.0))
             task_id = await session.submit("What colour is a banana?")
