@@ -13,7 +13,8 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.worker import Replayer, Worker, WorkflowRunner
+from temporalio.worker import Replayer, WorkflowRunner
+from temporalio.worker._workflow import _WorkflowWorker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
@@ -86,11 +87,19 @@ def replayer(session: type = SessionWorkflow, runner: WorkflowRunner | None = No
     )
 
 
-def _patient(worker: Worker) -> None:
-    """Let workflow code wait for a processor as long as this machine needs; the SDK has no option for it."""
-    assert worker._workflow_worker is not None
-    assert worker._workflow_worker._deadlock_timeout_seconds is not None
-    worker._workflow_worker._deadlock_timeout_seconds = DEADLOCK_SECONDS  # type: ignore[assignment]
+class _Patience:
+    """Lets workflow code wait for a processor as long as this machine needs; the SDK has no option for it."""
+
+    def __get__(self, worker: object, of: type) -> float:
+        return DEADLOCK_SECONDS
+
+    def __set__(self, worker: object, seconds: float) -> None:
+        """Whatever the SDK says."""
+
+
+def be_patient() -> None:
+    """Let every worker and replayer of this process have that patience."""
+    _WorkflowWorker._deadlock_timeout_seconds = _Patience()  # type: ignore[assignment]
 
 
 def begun(history: WorkflowHistory) -> bool:
@@ -137,7 +146,6 @@ class Harness:
             search_attributes=findable,
             **{**everywhere(strict_runner()), **options},
         )
-        _patient(worker)
         async with worker:
             yield
 

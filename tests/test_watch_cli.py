@@ -96,13 +96,15 @@ async def test_a_question_to_a_person_is_shown(harness: Harness, server: DevServ
 
 async def test_a_wait_for_a_task_shows_its_bar(harness: Harness, server: DevServer) -> None:
     session = await harness.open(COUNTDOWN)
-    await session.submit(10, task_id="counted")
+    await session.submit(100, task_id="counted")
     async with on_terminal(server, harness, "result", session.id, "counted") as terminal:
         await terminal.shows("waiting for counted")
-        await terminal.shows(" of 10, ")
+        await terminal.shows(" of 100, ")
     async with on_terminal(server, harness, "show", session.id) as terminal:
-        await terminal.shows(" of 10, ")
+        await terminal.shows(" of 100, ")
         assert 0 == await terminal.ended()
+    await session.close("now")
+    await session.finished(WAIT)
 
 
 @pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
