@@ -157,14 +157,14 @@ class LeaveWorkflow:
 
 @workflow.defn(name="Late", failure_exception_types=[Exception])
 class LateWorkflow:
-    """Raises after a second, or returns what is no result."""
+    """Raises after a second, or returns what is no result, or its input."""
 
     @workflow.run
     async def run(self, task: TaskInput) -> object:
         await workflow.sleep(1)
         if task.input == "raise":
             raise ApplicationError("out of tea", type="OutOfTea", non_retryable=True)
-        return {"answer": "under another name"}
+        return {"answer": "under another name"} if task.input == "unfit" else task.input
 
 
 @workflow.defn(name="Approve", failure_exception_types=[Exception])

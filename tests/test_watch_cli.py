@@ -56,6 +56,8 @@ async def test_a_pipe_gets_a_line_for_each_change_until_the_close(harness: Harne
         await _line(process, "counted runs: 2")
         await _line(process, "counted 1 of 2, 50%")
         await _line(process, "counted completed: 0")
+        await session.submit({"output": "so far", "finish_reason": "length"}, kind="Return", task_id="cut")
+        await _line(process, "cut completed: (ended by length) so far")
         await session.close()
         await _line(process, "is closed")
         assert (b"", b"") == await process.communicate()

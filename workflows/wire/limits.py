@@ -48,7 +48,7 @@ SEEN_IDS = 5_000
 STATE_BYTES = 1_433 * KIB
 """The whole carried state (1.4 MiB). A payload over 2 MiB wedges continue-as-new for good."""
 
-RECORDS_BYTES = 90 * KIB
+RECORDS_BYTES = 86 * KIB
 """Records without outputs. 200 ordinary ones take 85 KiB; beyond it the oldest lose labels, preview and error text."""
 
 REJECTED_BYTES = 22 * KIB
@@ -98,6 +98,9 @@ KIND_LABELS = 100
 
 USAGE_BYTES = 512
 """What a task says it cost: a handful of numbers."""
+
+FINISH_REASON_BYTES = 64
+"""Why an answer ended: a word, of some thirty letters in the longest of them (`MALFORMED_FUNCTION_CALL`)."""
 
 REFUSED_STARTS = 5
 """Tasks remembered that the server refused to start before the session had taken them: one at a time is started."""
