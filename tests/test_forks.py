@@ -66,14 +66,14 @@ async def test_a_fork_of_a_fork_waits_for_what_that_begins_with(temporal: Client
     async with harness.worker():
         middle = await started(harness, unique("middle"), source.id)
         last = await started(harness, unique("last"), middle.id, version)
-        await _fails(last, "NotReady")
+        await attempt_failed(last, "NotReady")
         async with apart.worker():
             await asyncio.wait_for(last.forked(), WAIT)
         assert {"tea": 1} == (await last.context()).values
     await harness.replay_all()
 
 
-async def _fails(session: Session, error: str) -> None:
+async def attempt_failed(session: Session, error: str) -> None:
     """Wait until an attempt of the session's activity has failed of that."""
     async with asyncio.timeout(WAIT):
         while True:
