@@ -82,7 +82,7 @@ NAMES: dict[type[BaseModel], str] = {
     RollbackRequest: "version request_id",
     ForkSource: "session_id version",
     StartRequest: "config context fork_of",
-    contract.Question: "id text choices expires_at",
+    contract.Question: "id text choices expires_at data",
     contract.WaitingNotice: "task_id question run_id",
     contract.RefusalNotice: "task_id run_id error",
     contract.Answer: "question_id value",

@@ -93,6 +93,8 @@ def _running(state: SessionState, running: RunningTask) -> Iterator[str]:
     if question:
         yield f"\n**Waits for an answer to:** {text(question.text, _QUESTION)}"
         yield f"Question id: {code(question.id, _QUESTION)}"
+        if question.data is not None:
+            yield f"About: {code(question.data, _QUESTION)}"
         if question.choices:
             yield f"Choices: {code(question.choices, _QUESTION)}"
         if question.expires_at:

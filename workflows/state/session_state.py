@@ -31,9 +31,10 @@ from workflows.state.ledger import Ledger, error_info, final_record, rejected_en
 from workflows.state.pending import PendingList, PendingTask
 from workflows.state.running_task import RunningTask
 from workflows.wire import limits
+from workflows.wire.encoding import model_bytes
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import SessionStatus, TaskStatus, Timestamp
-from workflows.wire.validation import check_output, known_fields_of
+from workflows.wire.validation import check_output, check_question, known_fields_of
 
 _CLOSE_ORDER = ("drain", "discard", "now")
 
@@ -107,10 +108,16 @@ class SessionState(BaseModel):
             raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {request.task_id} waits or runs")
 
     def wait(self, notice: WaitingNotice) -> None:
-        """Note what the running task asks a person, or that it asks no more. Raises SessionError (UnknownTask)."""
+        """Note what the running task asks a person, or that it asks no more.
+
+        Raises SessionError and changes nothing: UnknownTask, InputTooLarge and InvalidRequest for the question's data.
+        """
+        if notice.question:
+            check_question(notice.question)
         running = self._running(notice.task_id)
         if running and running.may_be(notice.run_id):
             running.waiting_for = notice.question
+            self.ledger.make_room(model_bytes(notice.question) if notice.question else 0)
         elif notice.question:
             raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {notice.task_id} runs")
 

@@ -35,7 +35,7 @@ RECORDS = 200
 """Final task records kept; older tasks are answered from their child workflow."""
 
 RECORD_OUTPUT_BYTES = 128 * KIB
-"""Outputs kept inside the records, newest first; the child workflow has them all."""
+"""Outputs kept inside the records, newest first, less what the running task asks; the child workflow has them all."""
 
 REJECTED = 100
 """Refused messages kept, newest last."""
@@ -92,6 +92,9 @@ ID_CHARS = 128
 
 QUESTION_BYTES = 2 * KIB
 """A question to a person, and its choices: what people read before they answer."""
+
+QUESTION_DATA_BYTES = 16 * KIB
+"""What a question carries besides its words, say a tool and its arguments: what a person can still look through."""
 
 KIND_LABELS = 100
 """Kinds that metrics tell apart; the names come from those who submit tasks, and each makes some forty time series."""
