@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from email.utils import mktime_tz, parsedate_tz
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.models.hiding import Secrets
 from activities.models.protocol import EMPTY_REPLY, INVALID_REPLY, ModelReply, ModelRequest
+from workflows.wire.conversation import conversation
 from workflows.wire.encoding import canonical, preview
 from workflows.wire.mending import mended_json
 
@@ -229,21 +230,9 @@ class OpenAIModel:
 def _messages(request: ModelRequest) -> "list[ChatCompletionMessageParam]":
     values = f" The session's context values, as JSON: {canonical(request.values)}" if request.values else ""
     messages: list[ChatCompletionMessageParam] = [{"role": "system", "content": SYSTEM + values}]
-    for turn in request.transcript:
-        messages.append({"role": "user", "content": _text(turn.input)})
-        messages.append({"role": "assistant", "content": _text(turn.output)})
+    messages += cast("list[ChatCompletionMessageParam]", conversation(request.transcript))
     messages.append({"role": "user", "content": request.question})
     return messages
-
-
-def _text(value: Any) -> str:
-    match value:
-        case str(text):
-            return text
-        case {"text": str(text), **rest} if not rest:
-            return text
-        case _:
-            return canonical(value)
 
 
 def _usage(usage: Any) -> dict[str, int | float] | None:
