@@ -6,16 +6,20 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from starter.client import Session
-from tests.harness import Harness, run_task
+from tests.harness import WAIT, Harness, snapshot_when
 from tests.servers import Server
 from tests.wheels import INSTALL_SECONDS, environment_with
-from workflows.contract import TaskRecord
+from workflows.contract import Question, TaskRecord
 
 KINDS_HERE = Path(__file__).parent / "framework_kinds/llamaindex"
+LONG = 2 * WAIT
+"""Seconds for a worker that has to start, with all that LlamaIndex imports, and for one that has to be missed."""
+
 BANANA, SUN = "What colour is a banana?", "How big is the sun?"
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS)
@@ -51,10 +55,19 @@ class Host:
         file = self.folder / "steps.log"
         return [line.partition(" ")[2] for line in file.read_text().splitlines()] if file.exists() else []
 
-    async def run(self, session: Session, flow: str, task_input: object, **options: object) -> TaskRecord:
-        """A task of the kind that runs any of the flows."""
-        body = {"flow": flow, "input": task_input}
-        return await run_task(session, body, kind="Flow", task_queue=self.queue, **options)
+    async def ran(self, step: str) -> None:
+        """Wait until a step has said so."""
+        async with asyncio.timeout(LONG):
+            while step not in self.steps():  # noqa: ASYNC110 (a file has no event)
+                await asyncio.sleep(0.02)
+
+    async def submit(self, session: Session, flow: str, task_input: object = None, **options: Any) -> str:
+        """A task of the kind that runs any of the flows; its id."""
+        return await session.submit({"flow": flow, "input": task_input}, kind="Flow", task_queue=self.queue, **options)
+
+    async def run(self, session: Session, flow: str, task_input: object = None, **options: Any) -> TaskRecord:
+        """The final record of such a task."""
+        return await session.result(await self.submit(session, flow, task_input, **options), LONG)
 
 
 @asynccontextmanager
@@ -91,3 +104,139 @@ async def test_a_task_that_failed_leaves_nothing_to_the_next_one(
     failed = await flows.run(session, flow, BANANA)
     assert ("failed", error) == (failed.status, failed.error.type if failed.error else None)
     assert "1,400,000 kilometres across" == (await flows.run(session, flow, SUN)).output
+
+
+@pytest.fixture
+async def crashing(programs: Path, server: Server, tmp_path: Path) -> AsyncIterator[Host]:
+    """A worker that a test may kill."""
+    async with hosting(Host(programs, tmp_path, server.address, "flows:KINDS")) as host:
+        yield host
+
+
+async def restarted(host: Host) -> None:
+    await host.kill()
+    await host.start()
+
+
+async def test_a_killed_worker_costs_no_finished_step(harness: Harness, crashing: Host) -> None:
+    session = await harness.open()
+    task_id = await crashing.submit(session, "Three")
+    await crashing.ran("begin 2")
+    await restarted(crashing)
+    record = await session.result(task_id, LONG)
+    assert ("completed", [1, 2, 3]) == (record.status, record.output)
+    assert ["begin 1", "end 1", *["begin 2"] * 2, "end 2", "begin 3", "end 3"] == crashing.steps()
+
+
+@pytest.mark.parametrize(
+    ("flow", "output", "twice"),
+    [
+        ("Branches", {"a": 1, "b": 1, "c": 1}, {"begin b", "begin c"}),
+        ("OneList", ["a", "b", "c"], {"begin a", "end a", "begin b", "begin c"}),
+        ("Sends", 1, {"begin send", "take"}),
+    ],
+)
+async def test_what_steps_under_way_did_is_done_once_after_a_crash(
+    harness: Harness, crashing: Host, flow: str, output: object, twice: set[str]
+) -> None:
+    """Even if that costs a finished step: one that wrote where they had written, or took an event of theirs."""
+    session = await harness.open()
+    task_id = await crashing.submit(session, flow)
+    await crashing.ran("take" if flow == "Sends" else "end a")
+    await asyncio.sleep(0.5)  # for a checkpoint, if there is to be one
+    await restarted(crashing)
+    record = await session.result(task_id, LONG)
+    assert ("completed", output) == (record.status, record.output)
+    assert twice == {step for step in crashing.steps() if crashing.steps().count(step) > 1}
+
+
+async def test_a_cancelled_task_stops_its_flow(harness: Harness, flows: Host) -> None:
+    session = await harness.open()
+    task_id = await flows.submit(session, "Stays")
+    await flows.ran("begin")
+    await session.cancel(task_id)
+    assert "cancelled" == (await session.result(task_id, WAIT)).status
+    await flows.ran("stopped")
+    assert "yellow" == (await flows.run(session, "Colours", BANANA)).output
+
+
+@pytest.mark.parametrize("where", ["loop", "thread"])
+async def test_an_exit_in_a_step_ends_its_task_and_not_the_worker(harness: Harness, flows: Host, where: str) -> None:
+    session = await harness.open()
+    record = await flows.run(session, "Leaves", where)
+    assert ("failed", "SystemExit") == (record.status, record.error.type if record.error else None)
+    assert "yellow" == (await flows.run(session, "Colours", BANANA)).output
+
+
+async def asked(session: Session) -> Question:
+    """The question that a task of the session has put."""
+    snapshot = await snapshot_when(session, lambda snapshot: snapshot.status == "waiting")
+    assert snapshot.running is not None
+    assert snapshot.running.waiting_for is not None
+    return snapshot.running.waiting_for
+
+
+@pytest.mark.parametrize("flow", ["Returns", "Waits", "Writes"])
+async def test_what_a_flow_asks_the_session_asks_and_nothing_runs_meanwhile(
+    harness: Harness, flows: Host, flow: str
+) -> None:
+    session = await harness.open()
+    task_id = await flows.submit(session, flow)
+    assert ("Who are you?", ["Ada", "Bob"]) == ((question := await asked(session)).text, question.choices)
+    task = await harness.temporal.get_workflow_handle(f"{session.id}/{task_id}").describe()
+    assert [] == [*task.raw_description.pending_activities]
+    await session.respond(task_id, "Ada")
+    assert "hello Ada" == (await session.result(task_id, LONG)).output
+
+
+async def test_an_answer_is_checked_by_the_event_that_it_becomes(harness: Harness, flows: Host) -> None:
+    session = await harness.open()
+    task_id = await flows.submit(session, "Approves")
+    first = await asked(session)
+    assert "Refund 42 euros?" == first.text
+    await session.respond(task_id, {"approved": "perhaps"})
+    again = await snapshot_when(
+        session, lambda s: bool((w := s.running and s.running.waiting_for) and w.id != first.id)
+    )
+    assert again.running is not None
+    assert again.running.waiting_for is not None
+    assert again.running.waiting_for.text.startswith("Refund 42 euros? (the answer does not fit Approval: approved: ")
+    await session.respond(task_id, {"approved": False, "reason": "too much"})
+    assert "False: too much" == (await session.result(task_id, LONG)).output
+
+
+async def test_questions_of_branches_are_put_one_after_the_other(harness: Harness, flows: Host) -> None:
+    """Each answer reaches the branch whose wait demands it, although all wait for the same event."""
+    session = await harness.open()
+    task_id = await flows.submit(session, "TwoAtOnce")
+    first = await asked(session)
+    assert "Age of Ada?" == first.text
+    await session.respond(task_id, 36)
+    await snapshot_when(session, lambda s: bool(s.running and (q := s.running.waiting_for) and q.text == "Age of Bob?"))
+    await session.respond(task_id, {"age": 63})
+    assert {"Ada": 36, "Bob": 63} == (await session.result(task_id, LONG)).output
+
+
+async def test_a_wait_that_nobody_answers_ends_as_llamaindex_has_it(harness: Harness, flows: Host) -> None:
+    session = await harness.open()
+    record = await flows.run(session, "Impatient")
+    assert ("completed", "nobody said anything") == (record.status, record.output)
+
+
+async def test_a_flow_that_waits_for_nothing_fails_by_name(harness: Harness, flows: Host) -> None:
+    record = await flows.run(await harness.open(), "Stuck")
+    assert ("failed", "NothingToAnswer") == (record.status, record.error.type if record.error else None)
+
+
+async def test_a_question_and_its_answer_survive_the_death_of_the_worker(harness: Harness, crashing: Host) -> None:
+    session = await harness.open()
+    task_id = await crashing.submit(session, "LongAnswer")
+    await asked(session)
+    await crashing.kill()
+    await session.respond(task_id, "Ada")
+    await asyncio.sleep(0.5)
+    await crashing.start()
+    await crashing.ran("begin Ada")
+    await restarted(crashing)
+    assert "hello Ada" == (await session.result(task_id, LONG)).output
+    assert ["ask", "begin Ada", "begin Ada", "end Ada"] == crashing.steps()

@@ -67,7 +67,8 @@ def flow_activity(
     `make` makes a new one for each stretch; `keep` names the context values that go into its store and back; `start` is
     the field of its start event that takes an input which is no object (null: the only one that it declares).
 
-    The activity raises non-retryable ApplicationErrors: what the flow raised, under its own name, and ours.
+    The activity raises non-retryable ApplicationErrors: what the flow raised, or its making, under its own name, and
+    ours. An ApplicationError of the flow's goes as it is: one that may be retried goes on from the last checkpoint.
     """
 
     @activity.defn(name=name)
@@ -85,6 +86,11 @@ def flow_activity(
                         await heartbeat.report_cancellation()
                     activity.raise_complete_async()
                 raise ApplicationError("the server took it back", type="ActivityPaused") from None
+            except ApplicationError:
+                raise
+            except Exception as error:
+                text = clip(str(error) or repr(error), limits.ERROR_MESSAGE_BYTES)
+                raise ApplicationError(text, type=type(error).__name__, non_retryable=True) from error
 
     return run_flow
 
@@ -259,13 +265,7 @@ class _Run:
         return StretchEnd(checkpoint=checkpoint, question=asked[0].question())
 
     async def _finished(self, handler: Any, ended: "asyncio.Future[Any]") -> StretchEnd:
-        try:
-            stop = await ended
-        except ApplicationError:
-            raise
-        except Exception as error:
-            text = clip(str(error) or repr(error), limits.ERROR_MESSAGE_BYTES)
-            raise ApplicationError(text, type=type(error).__name__, non_retryable=True) from error
+        stop = await ended
         result = stop.result if type(stop) is StopEvent else stop
         output = self._json("the result", result, limits.OUTPUT_BYTES, ErrorType.OUTPUT_TOO_LARGE)
         held = values_of(await handler.ctx.store.get_state())

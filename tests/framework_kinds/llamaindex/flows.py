@@ -5,17 +5,32 @@ For an environment with the wheel and LlamaIndex, and a folder of its own: see `
 
 import asyncio
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from durable_sessions import TaskInput, TaskOutput, llamaindex
-from llama_index.core.workflow import Context, Event, StartEvent, StopEvent, Workflow, step
+from llama_index.core.workflow import (
+    Context,
+    Event,
+    HumanResponseEvent,
+    InputRequiredEvent,
+    StartEvent,
+    StopEvent,
+    Workflow,
+    step,
+)
 from temporalio import workflow
 from temporalio.plugin import SimplePlugin
 
 ANSWERS = {"What colour is a banana?": "yellow", "How big is the sun?": "1,400,000 kilometres across"}
 NAP = 0.05
 """Seconds that an answer takes: with a step that awaits nothing the bug of the origin did not show."""
+
+WORK = 1.0
+"""Seconds that a step takes whose worker is to be killed meanwhile."""
+
+THREE = 3
 
 
 def log(what: str) -> None:
@@ -83,8 +98,243 @@ class Caches(Workflow):
         return StopEvent(result=known)
 
 
-FLOWS = {flow.__name__: llamaindex.flow(flow) for flow in (Colours, Fans, Rude, Caches)} | {
-    "Slow": llamaindex.flow(lambda: Slow(timeout=0.5), name="Slow")
+class Next(Event):
+    number: int
+
+
+class Three(Workflow):
+    """Three steps, each of which writes before it works."""
+
+    @step
+    async def work(self, ctx: Context, ev: StartEvent | Next) -> Next | StopEvent:
+        number = ev.number if isinstance(ev, Next) else 1
+        log(f"begin {number}")
+        async with ctx.store.edit_state() as state:
+            state["done"] = [*state.get("done", []), number]
+        await asyncio.sleep(WORK)
+        log(f"end {number}")
+        return Next(number=number + 1) if number < THREE else StopEvent(result=await ctx.store.get("done"))
+
+
+class Branch(Event):
+    name: str
+    seconds: float
+
+
+class Done(Event):
+    name: str
+
+
+class Branches(Workflow):
+    """Three branches at once, of which each counts its runs: under a key of its own, before it works."""
+
+    @step
+    async def fan_out(self, ctx: Context, ev: StartEvent) -> Branch | None:
+        for name, seconds in (("a", WORK), ("b", 4 * WORK), ("c", 4 * WORK)):
+            ctx.send_event(Branch(name=name, seconds=seconds))
+        return None
+
+    @step(num_workers=THREE)
+    async def branch(self, ctx: Context, ev: Branch) -> Done:
+        log(f"begin {ev.name}")
+        await self.count(ctx, ev.name)
+        await asyncio.sleep(ev.seconds)
+        log(f"end {ev.name}")
+        return Done(name=ev.name)
+
+    async def count(self, ctx: Context, name: str) -> None:
+        async with ctx.store.edit_state() as state:
+            state[name] = state.get(name, 0) + 1
+
+    @step
+    async def collect(self, ctx: Context, ev: Done) -> StopEvent | None:
+        if ctx.collect_events(ev, [Done] * THREE) is None:
+            return None
+        return StopEvent(result=await self.counted(ctx))
+
+    async def counted(self, ctx: Context) -> object:
+        return {name: await ctx.store.get(name) for name in "abc"}
+
+
+class OneList(Branches):
+    """The branches write to one list; the one that ends first writes last."""
+
+    async def count(self, ctx: Context, name: str) -> None:
+        await asyncio.sleep(WORK / 2 if name == "a" else 0)
+        async with ctx.store.edit_state() as state:
+            state["runs"] = [*state.get("runs", []), name]
+
+    async def counted(self, ctx: Context) -> object:
+        return sorted(await ctx.store.get("runs"))
+
+
+class Sends(Workflow):
+    """A step sends an event to another one, and goes on for long."""
+
+    @step
+    async def send(self, ctx: Context, ev: StartEvent) -> Done | Branch:
+        log("begin send")
+        ctx.send_event(Branch(name="sent", seconds=0))
+        await asyncio.sleep(4 * WORK)
+        log("end send")
+        return Done(name="sender")
+
+    @step
+    async def take(self, ctx: Context, ev: Branch) -> None:
+        log("take")
+        await ctx.store.set("taken", await ctx.store.get("taken", default=0) + 1)
+
+    @step
+    async def end(self, ctx: Context, ev: Done) -> StopEvent:
+        return StopEvent(result=await ctx.store.get("taken"))
+
+
+class Stays(Workflow):
+    """Works until it is stopped."""
+
+    @step
+    async def work(self, ev: StartEvent) -> StopEvent:
+        log("begin")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            log("stopped")
+        return StopEvent(result=None)
+
+
+class Leaves(Workflow):
+    """Exits, in the event loop or in a thread."""
+
+    @step
+    async def work(self, ev: StartEvent) -> Next:
+        if ev.input == "loop":
+            raise SystemExit(3)
+        return Next(number=1)
+
+    @step
+    def work_in_a_thread(self, ev: Next) -> StopEvent:
+        raise SystemExit(4)
+
+
+class Returns(Workflow):
+    """Asks by an event that a step returns, and takes the answer in another step."""
+
+    @step
+    async def ask(self, ev: StartEvent) -> InputRequiredEvent:
+        return InputRequiredEvent(prefix="Who are you?", choices=["Ada", "Bob"])
+
+    @step
+    async def greet(self, ev: HumanResponseEvent) -> StopEvent:
+        return StopEvent(result=f"hello {ev.response}")
+
+
+class Waits(Workflow):
+    @step
+    async def greet(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        asking = InputRequiredEvent(prefix="Who are you?", choices=["Ada", "Bob"])
+        said = await ctx.wait_for_event(HumanResponseEvent, waiter_event=asking)
+        return StopEvent(result=f"hello {said.response}")
+
+
+class Writes(Workflow):
+    """Writes its question to the stream, as older guides have it."""
+
+    @step
+    async def greet(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        ctx.write_event_to_stream(InputRequiredEvent(prefix="Who are you?", choices=["Ada", "Bob"]))
+        said = await ctx.wait_for_event(HumanResponseEvent)
+        return StopEvent(result=f"hello {said.response}")
+
+
+class Approval(HumanResponseEvent):
+    approved: bool
+    reason: str = ""
+
+
+class Approves(Workflow):
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        asking = InputRequiredEvent(message="Refund 42 euros?")
+        said = await ctx.wait_for_event(Approval, waiter_event=asking, timeout=None)
+        return StopEvent(result=f"{said.approved}: {said.reason}")
+
+
+class Age(HumanResponseEvent):
+    age: int
+
+
+class Person(Event):
+    name: str
+
+
+class Known(Event):
+    name: str
+    age: int
+
+
+class TwoAtOnce(Workflow):
+    @step
+    async def fan_out(self, ctx: Context, ev: StartEvent) -> Person | None:
+        for name in ("Ada", "Bob"):
+            ctx.send_event(Person(name=name))
+        return None
+
+    @step
+    async def ask(self, ctx: Context, ev: Person) -> Known:
+        asking = InputRequiredEvent(prefix=f"Age of {ev.name}?")
+        said = await ctx.wait_for_event(Age, waiter_event=asking, waiter_id=ev.name, requirements={"of": ev.name})
+        return Known(name=ev.name, age=said.age)
+
+    @step
+    async def collect(self, ctx: Context, ev: Known) -> StopEvent | None:
+        known = ctx.collect_events(ev, [Known, Known])
+        return StopEvent(result={person.name: person.age for person in known}) if known else None
+
+
+class Impatient(Workflow):
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        try:
+            await ctx.wait_for_event(HumanResponseEvent, waiter_event=InputRequiredEvent(prefix="Well?"), timeout=1)
+        except TimeoutError:
+            return StopEvent(result="nobody said anything")
+        return StopEvent(result="somebody did")
+
+
+class Stuck(Workflow):
+    """Collects two guesses of which there is one."""
+
+    @step
+    async def guess(self, ev: StartEvent) -> Guess:
+        return Guess(text="?")
+
+    @step
+    async def collect(self, ctx: Context, ev: Guess) -> StopEvent | None:
+        return StopEvent(result=1) if ctx.collect_events(ev, [Guess, Guess]) else None
+
+
+class LongAnswer(Workflow):
+    """Takes its time over the answer."""
+
+    @step
+    async def ask(self, ev: StartEvent) -> InputRequiredEvent:
+        log("ask")
+        return InputRequiredEvent(prefix="Who are you?")
+
+    @step
+    async def greet(self, ev: HumanResponseEvent) -> StopEvent:
+        log(f"begin {ev.response}")
+        await asyncio.sleep(WORK)
+        log(f"end {ev.response}")
+        return StopEvent(result=f"hello {ev.response}")
+
+
+ASKED = (Colours, Fans, Rude, Caches, Returns, Waits, Writes, Approves, TwoAtOnce, Impatient, Stuck)
+WORKING = (Three, Branches, OneList, Sends, Stays, Leaves, LongAnswer)
+FLOWS = {
+    **{flow.__name__: llamaindex.flow(flow) for flow in ASKED},
+    **{flow.__name__: llamaindex.flow(flow, heartbeat=timedelta(seconds=5)) for flow in WORKING},
+    "Slow": llamaindex.flow(lambda: Slow(timeout=0.5), name="Slow"),
 }
 
 
