@@ -14,7 +14,7 @@ from starter.client import Session
 from tests.harness import WAIT, Harness, snapshot_when
 from tests.servers import Server
 from tests.wheels import INSTALL_SECONDS, environment_with
-from workflows.contract import Question, TaskRecord
+from workflows.contract import ContextPatch, ContextPolicy, Question, TaskRecord
 
 KINDS_HERE = Path(__file__).parent / "framework_kinds/llamaindex"
 LONG = 2 * WAIT
@@ -240,3 +240,68 @@ async def test_a_question_and_its_answer_survive_the_death_of_the_worker(harness
     await restarted(crashing)
     assert "hello Ada" == (await session.result(task_id, LONG)).output
     assert ["ask", "begin Ada", "begin Ada", "end Ada"] == crashing.steps()
+
+
+def failure(record: TaskRecord) -> tuple[str, str]:
+    """By which name it failed, and why."""
+    assert record.error is not None, record
+    return record.error.type, record.error.message
+
+
+async def test_named_values_go_into_the_store_and_back_and_nothing_else(harness: Harness, flows: Host) -> None:
+    session = await harness.open(context={"diet": "none", "dishes": ["soup"], "secret": "key"})
+    assert ["diet", "dishes", "scratch"] == (await flows.run(session, "Guests", {"dish": "fish"})).output
+    view = await session.context()
+    assert {"diet": "none", "dishes": ["soup", "fish"], "secret": "key"} == view.values
+    assert ["dishes"] == view.log[-1].changed
+    await flows.run(session, "Guests", {"dish": "cake"})
+    assert {"dishes": ["cake"], "secret": "key"} == (await session.context()).values
+
+
+async def test_a_task_that_may_not_write_leaves_no_patch(harness: Harness, flows: Host) -> None:
+    session = await harness.open()
+    record = await flows.run(session, "Guests", {"dish": "fish"}, context=ContextPolicy(write=False))
+    assert ("completed", {}) == (record.status, (await session.context()).values)
+
+
+async def test_a_store_with_a_type_takes_what_fits_it(harness: Harness, flows: Host) -> None:
+    session = await harness.open(context={"guest": "Ada"})
+    for visits in (1, 2):
+        assert "Ada came" == (await flows.run(session, "Typed")).output
+        assert {"guest": "Ada", "visits": visits} == (await session.context()).values
+    await session.patch_context(ContextPatch(set={"visits": "many"}))
+    name, why = failure(await flows.run(session, "Typed"))
+    assert "InvalidContext" == name
+    assert why.startswith("Typed: the context does not fit House: visits: Input should be a valid integer")
+    named = "Untyped: the store is a House, without a field 'guests'"
+    assert ("InvalidContext", named) == failure(await flows.run(session, "Untyped"))
+
+
+async def test_an_input_becomes_the_start_event(harness: Harness, flows: Host) -> None:
+    session = await harness.open()
+    assert "soup for 3" == (await flows.run(session, "Takes", {"dish": "soup", "guests": 3})).output
+    named = "Takes: the input does not fit Order: dish: Field required"
+    assert ("InvalidRequest", named) == failure(await flows.run(session, "Takes", "soup"))
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "why"),
+    [
+        ("store", "StateTooLarge", "over 1048576"),
+        ("object", "StateNotSerializable", "Failed to serialize value"),
+        ("result", "OutputTooLarge", "over 131072"),
+        ("kept", "ContextTooLarge", "over 262144"),
+        ("no JSON", "InvalidOutput", "the result is not JSON: a object"),
+    ],
+)
+async def test_what_is_too_large_or_no_json_fails_its_task_by_name(
+    harness: Harness, flows: Host, what: str, name: str, why: str
+) -> None:
+    failed = failure(await flows.run(await harness.open(), "Hoards", what))
+    assert (name, True) == (failed[0], why in failed[1]), failed
+
+
+async def test_a_long_step_is_no_lost_worker(harness: Harness, flows: Host) -> None:
+    """Nor one that the SDK gives up: it counts the heartbeats that go by itself."""
+    assert "awake" == (await flows.run(await harness.open(), "Sleeps")).output
+    assert 1 == flows.steps().count("begin sleep")

@@ -20,6 +20,7 @@ from llama_index.core.workflow import (
     Workflow,
     step,
 )
+from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.plugin import SimplePlugin
 
@@ -329,9 +330,84 @@ class LongAnswer(Workflow):
         return StopEvent(result=f"hello {ev.response}")
 
 
-ASKED = (Colours, Fans, Rude, Caches, Returns, Waits, Writes, Approves, TwoAtOnce, Impatient, Stuck)
+class Guests(Workflow):
+    """Keeps what a guest likes in the session, and what it needs meanwhile to itself."""
+
+    @step
+    async def remember(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        if ev.dish == "cake":
+            await ctx.store.clear()
+        async with ctx.store.edit_state() as state:
+            state["scratch"] = ev.dish
+            state["dishes"] = [*state.get("dishes", []), ev.dish]
+        return StopEvent(result=sorted(state))
+
+
+class House(BaseModel):
+    guest: str = "nobody"
+    visits: int = 0
+
+
+class Typed(Workflow):
+    """Has a store with a type."""
+
+    @step
+    async def come(self, ctx: Context[House], ev: StartEvent) -> StopEvent:
+        async with ctx.store.edit_state() as state:
+            state.visits += 1
+        return StopEvent(result=f"{state.guest} came")
+
+
+class Order(StartEvent):
+    dish: str
+    guests: int = 1
+
+
+class Takes(Workflow):
+    """Has a start event with fields."""
+
+    @step
+    async def take(self, ev: Order) -> StopEvent:
+        return StopEvent(result=f"{ev.dish} for {ev.guests}")
+
+
+class Hoards(Workflow):
+    """Keeps, hands on or returns what its input says."""
+
+    @step
+    async def work(self, ctx: Context, ev: StartEvent) -> Guess | StopEvent:
+        if ev.input == "store":
+            await ctx.store.set("text", "x" * 1_100_000)
+        if ev.input == "object":
+            return Guess(text="", thing=object())
+        if ev.input == "kept":
+            await ctx.store.set("kept", "x" * 300_000)
+        results = {"result": "x" * 200_000, "no JSON": object(), "kept": None}
+        return StopEvent(result=results[ev.input]) if ev.input in results else Guess(text="")
+
+    @step
+    async def end(self, ev: Guess) -> StopEvent:
+        return StopEvent(result=ev.text)
+
+
+class Sleeps(Workflow):
+    """A step that is longer than the silence after which its worker counts as lost."""
+
+    @step
+    async def sleep(self, ev: StartEvent) -> StopEvent:
+        log("begin sleep")
+        await asyncio.sleep(9)
+        return StopEvent(result="awake")
+
+
+ASKED = (Colours, Fans, Rude, Caches, Takes, Returns, Waits, Writes, Approves, TwoAtOnce, Impatient, Stuck)
 WORKING = (Three, Branches, OneList, Sends, Stays, Leaves, LongAnswer)
 FLOWS = {
+    "Guests": llamaindex.flow(Guests, keep=["dishes", "diet"]),
+    "Typed": llamaindex.flow(Typed, keep=["guest", "visits"]),
+    "Untyped": llamaindex.flow(Typed, name="Untyped", keep=["guests"]),
+    "Hoards": llamaindex.flow(Hoards, keep=["kept"]),
+    "Sleeps": llamaindex.flow(Sleeps, heartbeat=timedelta(seconds=2)),
     **{flow.__name__: llamaindex.flow(flow) for flow in ASKED},
     **{flow.__name__: llamaindex.flow(flow, heartbeat=timedelta(seconds=5)) for flow in WORKING},
     "Slow": llamaindex.flow(lambda: Slow(timeout=0.5), name="Slow"),
