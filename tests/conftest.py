@@ -13,7 +13,7 @@ from starter.client.connection import connect
 from starter.dev_server import DevServer
 from tests import canary
 from tests.conformance.caller import SLOWNESS
-from tests.harness import Harness
+from tests.harness import Harness, be_patient
 from tests.pages import WebUi
 from tests.servers import DEV, KINDS, TEST_SERVER, Server, running, server_of
 from tests.wheels import build
@@ -29,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """The mark that keeps a test from a server, with the server's fact; a key that nothing may keep."""
     os.environ.setdefault("PYTEST_TIMEOUT", str(float(config.getini("timeout")) * SLOWNESS))
     config.addinivalue_line("markers", "not_on_test_server(fact): the time-skipping test server cannot do this")
+    be_patient()
     os.environ[canary.VARIABLE] = canary.SECRET
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has it so in its background
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contract import ContextPatch, TaskInput, TaskOutput
+    from workflows.kinds.approval import ask_approval
     from workflows.kinds.waiting import ask_person
 
 
@@ -157,14 +158,14 @@ class LeaveWorkflow:
 
 @workflow.defn(name="Late", failure_exception_types=[Exception])
 class LateWorkflow:
-    """Raises after a second, or returns what is no result."""
+    """Raises after a second, or returns what is no result, or its input."""
 
     @workflow.run
     async def run(self, task: TaskInput) -> object:
         await workflow.sleep(1)
         if task.input == "raise":
             raise ApplicationError("out of tea", type="OutOfTea", non_retryable=True)
-        return {"answer": "under another name"}
+        return {"answer": "under another name"} if task.input == "unfit" else task.input
 
 
 @workflow.defn(name="Approve", failure_exception_types=[Exception])
@@ -182,6 +183,22 @@ class ApproveWorkflow:
         return TaskOutput(
             output={"did": asked["what"], "why": why}, patch=ContextPatch(append={"done": [asked["what"]]})
         )
+
+
+@workflow.defn(name="Leave a call", failure_exception_types=[Exception])
+class LeaveCallWorkflow:
+    """Asks leave to call the `tool` of its input with its `arguments`, for `wait` seconds; or asks what no one can."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        match task.input:
+            case "a set":
+                await ask_person(task, "Which?", data={"of": {1, 2}})
+            case "a long text":
+                await ask_person(task, "x" * 3_000)
+        wait = timedelta(seconds=task.input["wait"]) if "wait" in task.input else None
+        said = await ask_approval(task, task.input["tool"], task.input["arguments"], timeout=wait)
+        return TaskOutput(output=[said.approved, said.arguments, said.changed, said.reason])
 
 
 @activity.defn
@@ -273,6 +290,7 @@ TEST_KINDS = [
     HalveWorkflow,
     HangWorkflow,
     LateWorkflow,
+    LeaveCallWorkflow,
     LeaveWorkflow,
     MistakeWorkflow,
     NoteWorkflow,

@@ -90,6 +90,20 @@ async def test_an_output_the_session_has_no_room_for_is_read_from_the_task(harne
     assert first.output == (await session.result(first.task_id, WAIT)).output
 
 
+async def test_an_answer_that_the_session_has_forgotten_still_says_that_it_is_not_whole(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.wire.limits.RECORDS", 1)
+    session = await harness.open(Config(default_kind="Return"))
+    first = await run_task(session, {"output": "so far", "finish_reason": "length"})
+    await run_task(session, {"output": "all"})
+    forgotten = await session.task(first.task_id)
+    assert forgotten
+    assert ("", None, None) == (forgotten.kind, forgotten.output, forgotten.finish_reason)
+    record = await session.result(first.task_id, WAIT)
+    assert ("so far", "length") == (record.output, record.finish_reason)
+
+
 async def test_opening_an_open_session_joins_it_and_a_closed_one_is_refused(harness: Harness) -> None:
     session = await harness.open(Config(title="first"))
     joined = await harness.client.open(session.id, Config(title="second"))
@@ -257,6 +271,7 @@ async def test_a_task_that_outlives_its_terminated_session_has_its_own_end(harne
         {"kind": "Slow", "task_input": {"seconds": 1, "set": {"tea": 1}}},
         {"kind": "Late", "task_input": "raise"},
         {"kind": "Late", "task_input": "unfit"},
+        {"kind": "Late", "task_input": {"output": "so far", "usage": {"tokens": 1}, "finish_reason": "length"}},
     ):
         session = await harness.open()
         await session.submit(task_id="t", **task)
@@ -270,6 +285,12 @@ async def test_a_task_that_outlives_its_terminated_session_has_its_own_end(harne
         ends.append((record.status, record.output, record.error and record.error.type, record.context_version.after))
     assert [("completed", "remembered", None, None), ("failed", None, "OutOfTea", None)] == ends[:2]
     assert ("failed", None, "InvalidOutput", None) == ends[2]
+    assert ("completed", "so far", {"tokens": 1}, "length") == (
+        record.status,
+        record.output,
+        record.usage,
+        record.finish_reason,
+    )
 
 
 @pytest.mark.parametrize(("start", "end"), [("unfit", "failed"), (None, "timed_out")])

@@ -82,18 +82,18 @@ NAMES: dict[type[BaseModel], str] = {
     RollbackRequest: "version request_id",
     ForkSource: "session_id version",
     StartRequest: "config context fork_of",
-    contract.Question: "id text choices expires_at",
+    contract.Question: "id text choices expires_at data",
     contract.WaitingNotice: "task_id question run_id",
     contract.RefusalNotice: "task_id run_id error",
     contract.Answer: "question_id value",
-    contract.Turn: "task_id version input output finished_at",
+    contract.Turn: "task_id version input output finished_at finish_reason",
     contract.InjectedContext: "version write values transcript",
     contract.TaskInput: "contract session_id task_id input context",
-    contract.TaskOutput: "output patch usage",
+    contract.TaskOutput: "output patch usage finish_reason",
     contract.ErrorInfo: "type message",
     contract.ContextVersions: "before after",
     contract.TaskRecord: "task_id kind status position labels submitted_at started_at finished_at input_preview output "
-    "error context_version usage waiting_for run_id",
+    "error context_version usage finish_reason waiting_for run_id",
     contract.RejectedEntry: "at message task_id error preview",
     contract.PendingEntry: "task_id kind not_before input_preview",
     contract.Counters: "submitted completed failed cancelled timed_out expired rejected",
@@ -298,6 +298,37 @@ def test_an_explanation_keeps_the_offending_values_out() -> None:
 def test_usage_is_a_handful_of_numbers(usage: Any) -> None:
     with pytest.raises(ValidationError):
         contract.TaskOutput(output=1, usage=usage)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (None, None),
+        ("stop", None),
+        ("", None),
+        (" ", None),
+        ("length", "length"),
+        ("Stop", "Stop"),
+        ("half \ud83d", "half \ufffd"),
+        ("l" * limits.FINISH_REASON_BYTES, "l" * limits.FINISH_REASON_BYTES),
+    ],
+)
+def test_a_finish_reason_is_there_where_an_answer_did_not_end_by_itself(given: Any, kept: str | None) -> None:
+    assert kept == contract.TaskOutput(output=1, finish_reason=given).finish_reason
+
+
+@pytest.mark.parametrize("reason", ["l" * 10_000, "\x01" * 64, '"' * 64, "\U0001f600" * 64])
+def test_a_finish_reason_is_cut_rather_than_an_answer_lost(reason: str) -> None:
+    kept = contract.TaskOutput(output=1, finish_reason=reason).finish_reason
+    assert kept is not None
+    assert kept.endswith("…")
+    assert len(to_json(kept)) - 2 <= limits.FINISH_REASON_BYTES
+
+
+@pytest.mark.parametrize("reason", [1, ["length"], {"type": "length"}])
+def test_a_finish_reason_is_a_word(reason: Any) -> None:
+    with pytest.raises(ValidationError):
+        contract.TaskOutput(output=1, finish_reason=reason)
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "x" * 10_000], ids=["line break", "long"])

@@ -25,8 +25,8 @@ from workflows.state.session_state import SessionState
 from workflows.state.signals import act
 from workflows.wire.errors import SessionError
 
-PAGE_BYTES = 12_000
-"""Far below the 20,000 that Temporal takes, and a URL of its percent-encoded form below 20,000 too."""
+PAGE_BYTES = 13_000
+"""Far below the 20,000 that Temporal takes; the URL of an ordinary page, percent-encoded, is below that too."""
 
 
 def asking(text: str, **question: Any) -> SessionState:
@@ -43,13 +43,14 @@ def everywhere(text: str) -> SessionState:
     for number in range(3):
         state.submit(TaskRequest(task_id=f"t{number}", input=text, kind=name), NOW)
     start(state)
-    state.complete(TaskOutput(output=text, patch=ContextPatch(set={text: 1})), NOW)
+    state.complete(TaskOutput(output=text, patch=ContextPatch(set={text: 1}), finish_reason=text), NOW)
     start(state)
     state.end("failed", SessionError(text, text), NOW)
     start(state)
     state.submit(TaskRequest(task_id="t3", input=text, kind=name), NOW)
     state.refuse(text, {"task_id": text, "input": text}, SessionError(text, text), NOW)
-    state.wait(WaitingNotice(task_id="t2", question=Question(id=name, text=text, choices=[text[:100]] * 2)))
+    question = Question(id=name, text=text, choices=[text[:100]] * 2, data={text[:100]: text})
+    state.wait(WaitingNotice(task_id="t2", question=question))
     state.cancel(CancelRequest(task_id="t2", reason=text[:500]), NOW)
     state.close(CloseRequest(reason=text[:500]), NOW)
     return state
@@ -100,10 +101,12 @@ def test_the_page_says_what_runs_since_when_and_what_waits() -> None:
 
 
 def test_the_page_has_the_question_its_choices_and_the_answer_to_paste() -> None:
-    page = render(asking("Deploy?", choices=["yes", "no | `never`"], expires_at=at(60)))
+    about = {"tool": "deploy", "arguments": {"to": "`<b>`"}}
+    page = render(asking("Deploy?", choices=["yes", "no | `never`"], expires_at=at(60), data=about))
     assert "**Status: waiting**" in page
     assert (
         '**Waits for an answer to:** Deploy?\nQuestion id: `"q7"`\n'
+        'About: `{"tool": "deploy", "arguments": {"to": "\\u0060<b>\\u0060"}}`\n'
         'Choices: `["yes", "no \\u007c \\u0060never\\u0060"]`\nUntil: 2026-11-23 09:01:00 UTC'
     ) in page
     answer = {"task_id": "deploy", "question_id": "q7"}
@@ -114,7 +117,15 @@ def test_the_page_has_the_question_its_choices_and_the_answer_to_paste() -> None
 
 
 @pytest.mark.parametrize(
-    "state", [session(), session("a", "b"), running("a", "b"), asking("Why?"), asking("?" * 2_000)]
+    "state",
+    [
+        session(),
+        session("a", "b"),
+        running("a", "b"),
+        asking("Why?"),
+        asking("?" * 2_000),
+        asking("Deploy?", choices=["no"], data={"tool": "deploy"}),
+    ],
 )
 def test_every_message_of_the_page_is_taken_as_it_is(state: SessionState) -> None:
     known = state.model_copy(deep=True)
@@ -155,6 +166,16 @@ def test_the_page_has_the_last_ten_turns_the_context_and_what_went_wrong() -> No
     refused = 'submit: InvalidRequest, task_id: Field required; began with `{"task":"wrong"}`'
     assert f"**Rejected: 1**\n• 2026-11-23 09:00:00 UTC {refused}" in page
     assert page == render(handed_over(state))
+
+
+def test_a_turn_that_is_not_a_whole_answer_says_so() -> None:
+    state = running("a", "b")
+    state.complete(TaskOutput(output="so far", finish_reason="length *"), NOW)
+    start(state)
+    state.complete(TaskOutput(output="all", finish_reason="stop"), NOW)
+    first, second = render(state).split("**A** ")[1:3]
+    assert "· version 1 · 2026-11-23 09:00:00 UTC · ended by length \\*\n" in first
+    assert "ended by" not in second
 
 
 def test_a_turn_that_a_fork_brought_along_leads_nowhere() -> None:

@@ -9,8 +9,10 @@ from workflows.contract import (
     ContextPatch,
     ErrorInfo,
     PatchRequest,
+    Question,
     RefusalNotice,
     TaskOutput,
+    WaitingNotice,
 )
 from workflows.state.session_state import SessionState
 from workflows.wire import limits
@@ -19,6 +21,7 @@ from workflows.wire.errors import SessionError
 
 WORST_NAME = EXPANDING[0] * limits.NAME_CHARS
 WORST_KIND = EXPANDING[0] * ((limits.SERVER_NAME_BYTES - 2) // 6)
+WORST_REASON = EXPANDING[0] * (limits.FINISH_REASON_BYTES // 6)
 WORST_LABELS = {"l": EXPANDING[0] * (limits.LABELS_BYTES // 6 - 2)}
 KEYS = ["k" * (limits.READ_BYTES - 4)]
 
@@ -35,7 +38,9 @@ def ended(state: SessionState, number: int, asked: Any, output: Any, *, write: b
     start(state)
     assert state.running
     state.running.run_id = "r" * 36
-    state.complete(TaskOutput(output=output, usage={"tokens": 1.5} if asked else None), at(0.123456))
+    reason = WORST_REASON if asked else None
+    usage = {"tokens": 1.5} if asked else None
+    state.complete(TaskOutput(output=output, usage=usage, finish_reason=reason), at(0.123456))
 
 
 def full_session() -> SessionState:
@@ -57,6 +62,10 @@ def full_session() -> SessionState:
     options = {"kind": WORST_KIND, "labels": WORST_LABELS, "task_queue": WORST_KIND, "context": {"read": KEYS}}
     state.submit(request("r" * limits.ID_CHARS, input=expanding(limits.INPUT_BYTES - 100), **options), NOW)
     start(state)
+    data = {"tool": "t", "arguments": {"text": expanding(limits.QUESTION_DATA_BYTES - 100)}}
+    words = expanding(limits.QUESTION_BYTES - 100)
+    question = Question(id=WORST_NAME, text=words, choices=[words], expires_at=NOW, data=data)
+    state.wait(WaitingNotice(task_id="r" * limits.ID_CHARS, question=question))
     error = ErrorInfo(type="E" * 900, message=expanding(2_000))
     for number in range(limits.REFUSED_STARTS):
         state.refuse_task(RefusalNotice(task_id=str(number).ljust(limits.ID_CHARS, "x"), error=error), NOW)
@@ -75,12 +84,15 @@ def full_session() -> SessionState:
 def test_a_session_with_every_limit_full_fits_into_the_payload_that_hands_it_over() -> None:
     state = full_session()
     context, ledger = state.context, state.ledger
+    asked = state.running_task().waiting_for
+    assert asked
     filled = {
         "pending": (state.pending.bytes, limits.PENDING_BYTES),
         "values": (json_bytes(context.values), limits.CONTEXT_BYTES),
         "transcript": (sum(map(model_bytes, context.transcript)), limits.TRANSCRIPT_BYTES),
         "log": (sum(map(model_bytes, context.log)), limits.LOG_BYTES),
-        "outputs": (sum(json_bytes(record.output) for record in ledger.records.values()), limits.RECORD_OUTPUT_BYTES),
+        "outputs and question": (sum(ledger._output_bytes.values()) + model_bytes(asked), limits.RECORD_OUTPUT_BYTES),
+        "data": (json_bytes(asked.data), limits.QUESTION_DATA_BYTES),
         "records": (sum(ledger._record_bytes.values()), limits.RECORDS_BYTES),
         "rejected": (sum(map(model_bytes, ledger.rejected)), limits.REJECTED_BYTES),
         "seen": (len(ledger.seen.model_dump()["packed"]), 13 * limits.SEEN_IDS),

@@ -228,6 +228,17 @@ def test_an_error_is_cut_to_size() -> None:
 # --- refused messages -------------------------------------------------------------------------------------------------
 
 
+def test_the_oldest_outputs_make_room_for_what_a_task_asks_and_the_next_ones_take_it_again() -> None:
+    ledger, part = Ledger(), "x" * (limits.RECORD_OUTPUT_BYTES // 4 - 2)
+    for task_id in "abcd":
+        finish(ledger, task_id, output=part)
+    ledger.make_room(1)
+    kept = {task_id: (record.output is not None, record.truncated) for task_id, record in ledger.records.items()}
+    assert {"a": (False, True), **dict.fromkeys("bcd", (True, False))} == kept
+    finish(ledger, "e", output=part)
+    assert [part] * 4 == [record.output for record in ledger.records.values() if record.output is not None]
+
+
 def test_a_refused_task_is_rejected_under_its_newest_reason() -> None:
     ledger = Ledger()
     ledger.refuse(entry("a", "first"))

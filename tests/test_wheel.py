@@ -43,6 +43,7 @@ def test_the_wheel_has_one_name_and_all_of_our_code(wheel: Path) -> None:
             assert not any(line.strip().startswith(f"{start}{ours_}") for line in text.splitlines())
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(INSTALL_SECONDS)
 def test_the_demo_of_the_installed_wheel_comes_right(installed: Path, project: Path) -> None:
     shown = run(project, installed / "sessions", "demo")
@@ -50,6 +51,7 @@ def test_the_demo_of_the_installed_wheel_comes_right(installed: Path, project: P
     assert "✗" not in shown
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(INSTALL_SECONDS)
 def test_the_installed_package_and_llama_index_workflows_are_themselves_in_one_process(
     installed: Path, project: Path
@@ -60,6 +62,7 @@ def test_the_installed_package_and_llama_index_workflows_are_themselves_in_one_p
     run(project, installed / "python", "-c", f"{code}; print(Workflow.__module__, d.Config.__module__)")
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(INSTALL_SECONDS)
 def test_the_installed_command_says_its_own_name(installed: Path, project: Path) -> None:
     shown = run(project, installed / "sessions", "--help")
@@ -67,6 +70,7 @@ def test_the_installed_command_says_its_own_name(installed: Path, project: Path)
     assert "python -m starter" not in shown
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(INSTALL_SECONDS)
 def test_to_import_the_package_costs_neither_pydantic_nor_temporalio(installed: Path, project: Path) -> None:
     code = "import sys, durable_sessions; print({'pydantic', 'temporalio'} & set(sys.modules))"
@@ -79,6 +83,7 @@ def _files_of_the_documented_project() -> dict[str, str]:
     return dict(re.findall(r"^`([a-z.]+)`[^\n]*:\n\n```[a-z]+\n(.*?)```", section, re.MULTILINE | re.DOTALL))
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(INSTALL_SECONDS)
 async def test_the_documented_project_runs_as_its_author_would_run_it(
     installed: Path, project: Path, server: DevServer

@@ -13,6 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from temporalio.worker import PollerBehaviorSimpleMaximum
 
+STICKY_SECONDS = 4.0
+"""What comes for a cached session waits this long for the worker that has it; then any other takes it, and replays. Who
+asks after that worker was killed is answered then. A worker so loaded that it polls later than that has cached in vain:
+the SDK has ten seconds, those for Go and Java have five."""
+
 
 def _address(text: str) -> str:
     host, _, port = text.rpartition(":")
@@ -112,6 +117,7 @@ class Settings(BaseModel):
         return {
             "graceful_shutdown_timeout": timedelta(seconds=self.shutdown_grace),
             "max_cached_workflows": self.max_cached_workflows,
+            "sticky_queue_schedule_to_start_timeout": timedelta(seconds=STICKY_SECONDS),
             "max_concurrent_activities": self.max_concurrent_activities,
             "workflow_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),
             "activity_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),

@@ -85,7 +85,12 @@ _BODIES: dict[str, tuple[dict[str, Any], dict[str, st.SearchStrategy[Any]]]] = {
     "respond": ({"task_id": "hostile", "value": 1}, {"task_id": _BAD_ID, "question_id": _BAD_NAME}),
     "task_waiting": (
         {"task_id": "hostile", "question": {"id": "q", "text": "?"}},
-        {"task_id": _BAD_ID, "question": st.sampled_from(["?", 1, [], {}, {"id": "q"}, {"id": "", "text": "?"}])},
+        {
+            "task_id": _BAD_ID,
+            "question": st.sampled_from(
+                ["?", 1, [], {}, {"id": "q"}, {"id": "", "text": "?"}, {"id": "q", "text": "?", "data": "x" * 16_384}]
+            ),
+        },
     ),
     "close": ({"mode": "drain"}, {"mode": _BAD_WORD, "reason": st.integers() | st.just("r" * 501)}),
     "patch_context": (

@@ -8,6 +8,7 @@ from tests.conformance.caller import Caller, Json, Session, outcome
 
 DEPLOY: Json = {"id": "q1", "text": "Deploy?", "choices": ["yes", "no"]}
 WHY: Json = {"id": "q2", "text": "Why?"}
+REFUND: Json = DEPLOY | {"data": {"tool": "refund", "arguments": {"order": "A7", "cents": None}}}
 
 
 async def asked(session: Session, question_id: str) -> Json:
@@ -24,7 +25,8 @@ async def test_a_question_is_shown_and_its_answer_reaches_the_task(caller: Calle
     session = await caller.start()
     task_id = await session.begun("Ask", [DEPLOY, WHY])
     snapshot = await asked(session, "q1")
-    assert ("waiting", DEPLOY | {"expires_at": None}) == (snapshot["status"], snapshot["running"]["waiting_for"])
+    nothing = {"expires_at": None, "data": None}
+    assert ("waiting", DEPLOY | nothing) == (snapshot["status"], snapshot["running"]["waiting_for"])
     record = await session.task(task_id)
     assert ("running", snapshot["running"]["waiting_for"]) == (record["status"], record["waiting_for"])
     await session.signal("respond", {"task_id": task_id, "question_id": "q1", "value": "yes"})
@@ -56,6 +58,46 @@ async def test_an_answer_that_does_not_fit_is_refused_by_name_and_the_question_s
     await session.ended(task_id)
     await session.signal("respond", {"task_id": task_id, "value": "no"})
     assert ("respond", "NotWaiting") == (await session.refusals())[-1]
+
+
+async def test_a_question_shows_its_data_and_its_answer_may_be_a_choice_with_more_to_it(caller: Caller) -> None:
+    session = await caller.start()
+    task_id = await session.begun("Ask", [REFUND, REFUND | {"id": "q3"}, DEPLOY | {"id": "q4"}])
+    assert REFUND | {"expires_at": None} == (await asked(session, "q1"))["running"]["waiting_for"]
+    for value in ({"answer": "perhaps"}, {"reason": "none"}, {"answer": ["yes"]}, [{"answer": "yes"}], None):
+        await session.signal("respond", {"task_id": task_id, "value": value})
+    no = {"answer": "no", "reason": "too much", "any": ["json", None]}
+    await session.signal("respond", {"task_id": task_id, "value": no})
+    await asked(session, "q3")
+    await session.signal("respond", {"task_id": task_id, "value": "yes"})
+    await asked(session, "q4")
+    await session.signal("respond", {"task_id": task_id, "value": no})
+    await session.signal("respond", {"task_id": task_id, "value": "no"})
+    assert [no, "yes", "no"] == [answer["value"] for answer in (await session.ended(task_id))["output"]]
+    assert [("respond", "InvalidRequest")] * 6 == await session.refusals()
+
+
+async def test_the_data_of_a_question_is_16_kib_at_most(caller: Caller) -> None:
+    session = await caller.start()
+    task_id = await session.begun("Ask", [WHY])
+    await asked(session, "q2")
+    largest = "x" * (16 * 1024 - 2)
+    for number, data in enumerate([largest, largest + "x", {"deep": _nested(101)}]):
+        question = WHY | {"id": f"d{number}", "data": data}
+        await session.signal("task_waiting", {"task_id": task_id, "question": question})
+    snapshot = await asked(session, "d0")
+    assert largest == snapshot["running"]["waiting_for"]["data"]
+    assert [("task_waiting", "InputTooLarge"), ("task_waiting", "InvalidRequest")] == await session.refusals()
+    assert [task_id] * 2 == [entry["task_id"] for entry in snapshot["rejected"]]
+    await session.signal("respond", {"task_id": task_id, "value": "because"})
+    await session.ended(task_id)
+
+
+def _nested(levels: int) -> Any:
+    value: Any = []
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 async def test_an_answer_comes_before_the_question_expires_and_weighs_no_more_than_an_input(caller: Caller) -> None:

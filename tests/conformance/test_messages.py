@@ -35,7 +35,8 @@ MENDED = "half \ufffd, whole \U0001f600, spelled \\ud83d"
 
 RECORD = {
     "task_id", "kind", "status", "position", "labels", "submitted_at", "started_at", "finished_at", "input_preview",
-    "output", "error", "context_version", "usage", "waiting_for", "run_id",
+    "output", "error", "context_version", "usage", "finish_reason", "waiting_for",
+    "run_id",
 }  # fmt: skip
 SNAPSHOT = {
     "contract", "session_id", "status", "config", "started_at", "running", "pending", "recent", "context_version",
@@ -264,10 +265,12 @@ async def test_half_a_character_in_a_question_and_its_answer_is_mended_too(calle
     session = await caller.start()
     task_id = await session.submit("Ask", [{"id": "q", "text": "?", "choices": [MENDED, "no"]}])
     await session.snapshot_when(lambda snapshot: snapshot["status"] == "waiting")
-    asked = f'{{"task_id": "{task_id}", "question": {{"id": "q", "text": "{HALF}", "choices": ["{HALF}"]}}}}'
-    await session.signal("task_waiting", spelled(asked))
+    about = f'"data": {{"{HALF}": ["{HALF}"]}}'
+    question = f'{{"id": "q", "text": "{HALF}", "choices": ["{HALF}"], {about}}}'
+    await session.signal("task_waiting", spelled(f'{{"task_id": "{task_id}", "question": {question}}}'))
     snapshot = await session.snapshot_when(lambda snapshot: snapshot["running"]["waiting_for"]["text"] != "?")
-    assert (MENDED, [MENDED]) == tuple(snapshot["running"]["waiting_for"][name] for name in ("text", "choices"))
+    shown = tuple(snapshot["running"]["waiting_for"][name] for name in ("text", "choices", "data"))
+    assert (MENDED, [MENDED], {MENDED: [MENDED]}) == shown
     await session.signal("respond", spelled(f'{{"task_id": "{task_id}", "value": "{HALF}"}}'))
     assert [MENDED] == [answer["value"] for answer in (await session.ended(task_id))["output"]]
 

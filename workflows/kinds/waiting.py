@@ -1,7 +1,7 @@
 """The kind's side of asking a person: put a question to the session of a task, and go on with the answer."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,8 +11,9 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from workflows.contract import Answer, Question, TaskInput, WaitingNotice
     from workflows.wire import limits
-    from workflows.wire.encoding import preview
-    from workflows.wire.errors import ErrorType
+    from workflows.wire.encoding import plain, preview
+    from workflows.wire.errors import ErrorType, SessionError
+    from workflows.wire.validation import check_question, explained
 
 
 class Unanswered(ApplicationError):  # noqa: N818 (an ordinary outcome, which a kind may catch)
@@ -29,19 +30,19 @@ async def ask_person(
     text: str,
     *,
     choices: Sequence[str] | None = None,
+    data: Any = None,
     timeout: timedelta | None = None,  # noqa: ASYNC109 (asyncio's does not wait in Temporal's time)
 ) -> Any:
     """Ask, wait and return the answer: one of `choices` where there are any, else whatever JSON was sent.
 
     The question shows in the session's snapshot and details until it is answered (`respond`). One question at a time
-    may be open in a task. Raises Unanswered after `timeout`; without one, the task's own timeout ends the wait.
+    may be open in a task. `data`: any JSON that it is about, 16 KiB at most; to a question that has some, the answer
+    may also be an object whose `answer` is one of `choices`. `ask_approval` in `approval.py` asks so for a tool.
+
+    Raises Unanswered after `timeout`; without one, the task's own timeout ends the wait. Raises ApplicationError before
+    anybody is asked: InputTooLarge for the data, InvalidRequest for what is no JSON or otherwise no question.
     """
-    question = Question(
-        id=workflow.uuid4().hex[:8],
-        text=text,
-        choices=list(choices) if choices else None,
-        expires_at=workflow.now() + timeout if timeout else None,
-    )
+    question = _question(text, choices, data, workflow.now() + timeout if timeout else None)
     answers: list[Answer] = []
 
     def take(body: Any = None) -> None:
@@ -62,6 +63,23 @@ async def ask_person(
             await _tell(task, None)
             raise Unanswered(question) from None
     return answers[0].value
+
+
+def _question(text: str, choices: Sequence[str] | None, data: Any, expires_at: datetime | None) -> Question:
+    name, given = workflow.uuid4().hex[:8], list(choices) if choices else None
+    kind: str = ErrorType.INVALID_REQUEST
+    try:
+        question = Question(id=name, text=text, choices=given, expires_at=expires_at, data=plain(data))
+        check_question(question)
+    except ValidationError as error:
+        message = f"question: {explained(error)}"
+    except SessionError as error:
+        kind, message = error.type, f"question: {error.message}"
+    except ValueError as error:
+        message = f"question: data is {error}"
+    else:
+        return question
+    raise ApplicationError(message, type=kind, non_retryable=True)
 
 
 async def _tell(task: TaskInput, question: Question | None) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from workflows.contract import task_workflow_id
+from workflows.contract import Turn, task_workflow_id
 from workflows.state.pending import PendingTask
 from workflows.state.running_task import RunningTask
 from workflows.state.session_state import SessionState
@@ -66,7 +66,7 @@ def _sections(state: SessionState) -> Iterator[str]:
     yield _listed("Pending", len(pending), (_waiting(task) for task in pending[:_PENDING]))
     turns = [
         f"**Q** {text(turn.input, _ASKED)}\n**A** {text(turn.output, _ANSWERED)}\n"
-        f"{_id(state, turn.task_id)} · version {turn.version} · {_time(turn.finished_at)}"
+        f"{_id(state, turn.task_id)} · version {turn.version} · {_time(turn.finished_at)}{_ended(turn)}"
         for turn in transcript[-_TURNS:]
     ]
     yield f"**Last {len(turns)} of {len(transcript)} turns**\n{_GAP.join(turns)}" if turns else ""
@@ -93,6 +93,8 @@ def _running(state: SessionState, running: RunningTask) -> Iterator[str]:
     if question:
         yield f"\n**Waits for an answer to:** {text(question.text, _QUESTION)}"
         yield f"Question id: {code(question.id, _QUESTION)}"
+        if question.data is not None:
+            yield f"About: {code(question.data, _QUESTION)}"
         if question.choices:
             yield f"Choices: {code(question.choices, _QUESTION)}"
         if question.expires_at:
@@ -148,6 +150,10 @@ def _id(state: SessionState, task_id: str) -> str:
     workflow_id = task_workflow_id(state.session_id, task_id)
     own = task_id in state.ledger.records or (state.running and state.running.task.task_id == task_id)
     return link(task_id, workflow_id) if own and len(workflow_id) <= _LINKED else f"`{task_id}`"
+
+
+def _ended(turn: Turn) -> str:
+    return f" · ended by {text(turn.finish_reason, _NAME)}" if turn.finish_reason else ""
 
 
 def _time(moment: datetime) -> str:

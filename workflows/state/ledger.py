@@ -111,11 +111,15 @@ class Ledger(BaseModel):
         self._measure(record)
         self.seen.finish(record.task_id, record.status)
         setattr(self.counters, record.status, getattr(self.counters, record.status) + 1)
-        self._shed(self._output_bytes, limits.RECORD_OUTPUT_BYTES, lambda _: {"output": None})
+        self.make_room(0)
         self._shed(self._record_bytes, limits.RECORDS_BYTES, _without_texts)
         while len(self.records) > limits.RECORDS or sum(self._record_bytes.values()) > limits.RECORDS_BYTES:
             oldest = next(iter(self.records))
             del self.records[oldest], self._record_bytes[oldest], self._output_bytes[oldest]
+
+    def make_room(self, taken: int) -> None:
+        """Keep outputs within what their share of the state has left beside `taken` bytes of a question."""
+        self._shed(self._output_bytes, limits.RECORD_OUTPUT_BYTES - taken, lambda _: {"output": None})
 
     def refuse(self, entry: RejectedEntry) -> None:
         """Keep a refused message under its reason."""

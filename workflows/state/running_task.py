@@ -53,7 +53,7 @@ class RunningTask(BaseModel):
             raise SessionError(ErrorType.NOT_WAITING, f"{self.task.task_id} waits for an answer to {question.id!r} now")
         if question.expires_at is not None and question.expires_at <= now:
             raise SessionError(ErrorType.NOT_WAITING, f"{question.id!r} had to be answered by {question.expires_at}")
-        if question.choices and request.value not in question.choices:
+        if question.choices and _chosen(question, request.value) not in question.choices:
             choices = preview(canonical(question.choices), limits.PREVIEW_BYTES)
             raise SessionError(ErrorType.INVALID_REQUEST, f"value must be one of {choices}")
         check_input(request.value, "value")
@@ -89,3 +89,8 @@ class RunningTask(BaseModel):
             waiting_for=self.waiting_for,
             run_id=self.run_id,
         )
+
+
+def _chosen(question: Question, value: Any) -> Any:
+    """What an answer chooses: itself, or the `answer` in an object that may say more about the question's data."""
+    return value.get("answer") if question.data is not None and isinstance(value, dict) else value

@@ -31,9 +31,10 @@ from workflows.state.ledger import Ledger, error_info, final_record, rejected_en
 from workflows.state.pending import PendingList, PendingTask
 from workflows.state.running_task import RunningTask
 from workflows.wire import limits
+from workflows.wire.encoding import model_bytes
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import SessionStatus, TaskStatus, Timestamp
-from workflows.wire.validation import check_output, known_fields_of
+from workflows.wire.validation import check_output, check_question, known_fields_of
 
 _CLOSE_ORDER = ("drain", "discard", "now")
 
@@ -107,10 +108,16 @@ class SessionState(BaseModel):
             raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {request.task_id} waits or runs")
 
     def wait(self, notice: WaitingNotice) -> None:
-        """Note what the running task asks a person, or that it asks no more. Raises SessionError (UnknownTask)."""
+        """Note what the running task asks a person, or that it asks no more.
+
+        Raises SessionError and changes nothing: UnknownTask, InputTooLarge and InvalidRequest for the question's data.
+        """
+        if notice.question:
+            check_question(notice.question)
         running = self._running(notice.task_id)
         if running and running.may_be(notice.run_id):
             running.waiting_for = notice.question
+            self.ledger.make_room(model_bytes(notice.question) if notice.question else 0)
         elif notice.question:
             raise SessionError(ErrorType.UNKNOWN_TASK, f"no task {notice.task_id} runs")
 
@@ -221,7 +228,7 @@ class SessionState(BaseModel):
         known: dict[str, Any] = {}
         try:
             check_output(output)
-            known = {"output": output.output, "usage": output.usage}
+            known = {"output": output.output, "usage": output.usage, "finish_reason": output.finish_reason}
             after = None if running.cancel_reason is not None else self._absorb(running, output, now)
         except SessionError as error:
             self.end("failed", error, now, **known)
@@ -305,7 +312,8 @@ class SessionState(BaseModel):
     def _absorb(self, running: RunningTask, output: TaskOutput, now: datetime) -> int:
         """Bring a successful result into the context and return the version it leaves."""
         if running.task.write:
-            return self.context.complete(output.patch or ContextPatch(), running.task, output.output, now)
+            patch, reason = output.patch or ContextPatch(), output.finish_reason
+            return self.context.complete(patch, running.task, output.output, now, reason)
         if output.patch is not None:
             raise SessionError(ErrorType.PATCH_NOT_ALLOWED, "a task without write access returned a patch")
         return running.version  # others may have changed the context meanwhile

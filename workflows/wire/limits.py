@@ -35,7 +35,7 @@ RECORDS = 200
 """Final task records kept; older tasks are answered from their child workflow."""
 
 RECORD_OUTPUT_BYTES = 128 * KIB
-"""Outputs kept inside the records, newest first; the child workflow has them all."""
+"""Outputs kept inside the records, newest first, less what the running task asks; the child workflow has them all."""
 
 REJECTED = 100
 """Refused messages kept, newest last."""
@@ -48,7 +48,7 @@ SEEN_IDS = 5_000
 STATE_BYTES = 1_433 * KIB
 """The whole carried state (1.4 MiB). A payload over 2 MiB wedges continue-as-new for good."""
 
-RECORDS_BYTES = 90 * KIB
+RECORDS_BYTES = 86 * KIB
 """Records without outputs. 200 ordinary ones take 85 KiB; beyond it the oldest lose labels, preview and error text."""
 
 REJECTED_BYTES = 22 * KIB
@@ -93,11 +93,17 @@ ID_CHARS = 128
 QUESTION_BYTES = 2 * KIB
 """A question to a person, and its choices: what people read before they answer."""
 
+QUESTION_DATA_BYTES = 16 * KIB
+"""What a question carries besides its words, say a tool and its arguments: what a person can still look through."""
+
 KIND_LABELS = 100
 """Kinds that metrics tell apart; the names come from those who submit tasks, and each makes some forty time series."""
 
 USAGE_BYTES = 512
 """What a task says it cost: a handful of numbers."""
+
+FINISH_REASON_BYTES = 64
+"""Why an answer ended: a word, of some thirty letters in the longest of them (`MALFORMED_FUNCTION_CALL`)."""
 
 REFUSED_STARTS = 5
 """Tasks remembered that the server refused to start before the session had taken them: one at a time is started."""

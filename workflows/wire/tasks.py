@@ -17,12 +17,17 @@ class ErrorInfo(Carried):
 
 
 class Question(Carried):
-    """What a task asks a person: an answer is one of `choices`, where there are any, and comes before `expires_at`."""
+    """What a task asks a person: an answer is one of `choices`, where there are any, and comes before `expires_at`.
+
+    `data`: any JSON that the question is about, say a tool and its arguments. An answer to a question that has some may
+    also be an object whose `answer` is one of the choices; what else is in it is for the task to read.
+    """
 
     id: f.Name
     text: f.QuestionText
     choices: f.Choices | None = None
     expires_at: f.Timestamp | None = None
+    data: Any = None
 
 
 class WaitingNotice(Request):
@@ -70,6 +75,7 @@ class Turn(Carried):
     input: Any = None
     output: Any = None
     finished_at: f.Timestamp
+    finish_reason: f.FinishReason = None
     truncated: bool = False
 
 
@@ -93,8 +99,9 @@ class TaskInput(Carried):
 
 
 class TaskOutput(Carried):
-    """The result of every kind's `run`."""
+    """The result of every kind's `run`. `finish_reason`: why the output is not the whole answer, where it is not."""
 
     output: Any
     patch: ContextPatch | None = None
     usage: f.Usage | None = None
+    finish_reason: f.FinishReason = None

@@ -9,7 +9,7 @@ from workflows.wire.encoding import carried, json_bytes, plain, preview
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import Id, Request
 from workflows.wire.requests import ForkSource
-from workflows.wire.tasks import TaskOutput
+from workflows.wire.tasks import Question, TaskOutput
 
 _SHOWN = 3  # problems named; the rest are counted
 _FIELD_BYTES = 80  # of a field's path, which the sender may have made up
@@ -82,6 +82,11 @@ def check_input(value: Any, name: str = "input") -> None:
 def check_output(output: TaskOutput) -> None:
     """Raise what the contract forbids of a result: SessionError (InvalidOutput, OutputTooLarge)."""
     _check(output.output, "output", limits.OUTPUT_BYTES, ErrorType.INVALID_OUTPUT, ErrorType.OUTPUT_TOO_LARGE)
+
+
+def check_question(question: Question) -> None:
+    """Raise what the contract forbids of what a question carries: SessionError (InvalidRequest, InputTooLarge)."""
+    _check(question.data, "data", limits.QUESTION_DATA_BYTES, ErrorType.INVALID_REQUEST, ErrorType.INPUT_TOO_LARGE)
 
 
 def _check(value: Any, name: str, limit: int, invalid: ErrorType, too_large: ErrorType) -> None:
