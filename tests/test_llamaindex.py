@@ -1,10 +1,7 @@
 """Workflows of LlamaIndex as kinds: in an environment of their own, hosted beside a worker with sessions."""
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,57 +9,21 @@ import pytest
 
 from starter.client import Session
 from tests.harness import WAIT, Harness, snapshot_when
+from tests.llamaindex_host import LONG, Host, asked, failure, hosting
 from tests.servers import Server
-from tests.wheels import INSTALL_SECONDS, environment_with
-from workflows.contract import ContextPatch, ContextPolicy, Question, TaskRecord
-
-KINDS_HERE = Path(__file__).parent / "framework_kinds/llamaindex"
-LONG = 2 * WAIT
-"""Seconds for a worker that has to start, with all that LlamaIndex imports, and for one that has to be missed."""
+from tests.wheels import INSTALL_SECONDS
+from workflows.contract import ContextPatch, ContextPolicy, TaskRecord
 
 BANANA, SUN = "What colour is a banana?", "How big is the sun?"
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS)
 
 
-@pytest.fixture(scope="module")
-def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of an environment that has the wheel and LlamaIndex."""
-    return environment_with(tmp_path_factory.mktemp("llamaindex"), wheel, "cli,llamaindex")
-
-
-class Host:
-    """A worker process for kinds of LlamaIndex, in a folder of its own."""
-
-    def __init__(self, programs: Path, folder: Path, address: str, kinds: str) -> None:
-        self.folder, self.queue = folder, f"llamaindex-{folder.name}"
-        self._command: list[str | Path] = [programs / "sessions", "worker", kinds, "--task-queue", self.queue]
-        self._environment = {**os.environ, "TEMPORAL_ADDRESS": address}
-        self._process: asyncio.subprocess.Process | None = None
-        shutil.copytree(KINDS_HERE, folder, dirs_exist_ok=True)
-
-    async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(*self._command, cwd=self.folder, env=self._environment)
-
-    async def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            await self._process.wait()
-            self._process = None
-
-    def steps(self) -> list[str]:
-        """What ran, in any worker process, without its process id."""
-        file = self.folder / "steps.log"
-        return [line.partition(" ")[2] for line in file.read_text().splitlines()] if file.exists() else []
-
-    async def ran(self, step: str) -> None:
-        """Wait until a step has said so."""
-        async with asyncio.timeout(LONG):
-            while step not in self.steps():  # noqa: ASYNC110 (a file has no event)
-                await asyncio.sleep(0.02)
+class Flows(Host):
+    """A host of the kind that runs any of the flows."""
 
     async def submit(self, session: Session, flow: str, task_input: object = None, **options: Any) -> str:
-        """A task of the kind that runs any of the flows; its id."""
+        """A task of one flow; its id."""
         return await session.submit({"flow": flow, "input": task_input}, kind="Flow", task_queue=self.queue, **options)
 
     async def run(self, session: Session, flow: str, task_input: object = None, **options: Any) -> TaskRecord:
@@ -70,24 +31,15 @@ class Host:
         return await session.result(await self.submit(session, flow, task_input, **options), LONG)
 
 
-@asynccontextmanager
-async def hosting(host: Host) -> AsyncIterator[Host]:
-    await host.start()
-    try:
-        yield host
-    finally:
-        await host.kill()
-
-
 @pytest.fixture(scope="module")
-async def flows(programs: Path, server: Server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
-    async with hosting(Host(programs, tmp_path_factory.mktemp("flows"), server.address, "flows:KINDS")) as host:
+async def flows(llamaindex: Path, server: Server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Flows]:
+    async with hosting(Flows(llamaindex, tmp_path_factory.mktemp("flows"), server.address, "flows:KINDS")) as host:
         yield host
 
 
 @pytest.mark.parametrize("flow", ["Colours", "Fans", "Caches"])
 async def test_the_sun_is_not_yellow_after_a_banana_in_the_same_session(
-    harness: Harness, flows: Host, flow: str
+    harness: Harness, flows: Flows, flow: str
 ) -> None:
     session = await harness.open()
     for _ in range(2):
@@ -98,7 +50,7 @@ async def test_the_sun_is_not_yellow_after_a_banana_in_the_same_session(
 
 @pytest.mark.parametrize(("flow", "error"), [("Rude", "LookupError"), ("Slow", "WorkflowTimeoutError")])
 async def test_a_task_that_failed_leaves_nothing_to_the_next_one(
-    harness: Harness, flows: Host, flow: str, error: str
+    harness: Harness, flows: Flows, flow: str, error: str
 ) -> None:
     session = await harness.open()
     failed = await flows.run(session, flow, BANANA)
@@ -107,22 +59,17 @@ async def test_a_task_that_failed_leaves_nothing_to_the_next_one(
 
 
 @pytest.fixture
-async def crashing(programs: Path, server: Server, tmp_path: Path) -> AsyncIterator[Host]:
+async def crashing(llamaindex: Path, server: Server, tmp_path: Path) -> AsyncIterator[Flows]:
     """A worker that a test may kill."""
-    async with hosting(Host(programs, tmp_path, server.address, "flows:KINDS")) as host:
+    async with hosting(Flows(llamaindex, tmp_path, server.address, "flows:KINDS")) as host:
         yield host
 
 
-async def restarted(host: Host) -> None:
-    await host.kill()
-    await host.start()
-
-
-async def test_a_killed_worker_costs_no_finished_step(harness: Harness, crashing: Host) -> None:
+async def test_a_killed_worker_costs_no_finished_step(harness: Harness, crashing: Flows) -> None:
     session = await harness.open()
     task_id = await crashing.submit(session, "Three")
     await crashing.ran("begin 2")
-    await restarted(crashing)
+    await crashing.restart()
     record = await session.result(task_id, LONG)
     assert ("completed", [1, 2, 3]) == (record.status, record.output)
     assert ["begin 1", "end 1", *["begin 2"] * 2, "end 2", "begin 3", "end 3"] == crashing.steps()
@@ -137,20 +84,20 @@ async def test_a_killed_worker_costs_no_finished_step(harness: Harness, crashing
     ],
 )
 async def test_what_steps_under_way_did_is_done_once_after_a_crash(
-    harness: Harness, crashing: Host, flow: str, output: object, twice: set[str]
+    harness: Harness, crashing: Flows, flow: str, output: object, twice: set[str]
 ) -> None:
     """Even if that costs a finished step: one that wrote where they had written, or took an event of theirs."""
     session = await harness.open()
     task_id = await crashing.submit(session, flow)
     await crashing.ran("take" if flow == "Sends" else "end a")
     await asyncio.sleep(0.5)  # for a checkpoint, if there is to be one
-    await restarted(crashing)
+    await crashing.restart()
     record = await session.result(task_id, LONG)
     assert ("completed", output) == (record.status, record.output)
     assert twice == {step for step in crashing.steps() if crashing.steps().count(step) > 1}
 
 
-async def test_a_cancelled_task_stops_its_flow(harness: Harness, flows: Host) -> None:
+async def test_a_cancelled_task_stops_its_flow(harness: Harness, flows: Flows) -> None:
     session = await harness.open()
     task_id = await flows.submit(session, "Stays")
     await flows.ran("begin")
@@ -161,24 +108,16 @@ async def test_a_cancelled_task_stops_its_flow(harness: Harness, flows: Host) ->
 
 
 @pytest.mark.parametrize("where", ["loop", "thread"])
-async def test_an_exit_in_a_step_ends_its_task_and_not_the_worker(harness: Harness, flows: Host, where: str) -> None:
+async def test_an_exit_in_a_step_ends_its_task_and_not_the_worker(harness: Harness, flows: Flows, where: str) -> None:
     session = await harness.open()
     record = await flows.run(session, "Leaves", where)
     assert ("failed", "SystemExit") == (record.status, record.error.type if record.error else None)
     assert "yellow" == (await flows.run(session, "Colours", BANANA)).output
 
 
-async def asked(session: Session) -> Question:
-    """The question that a task of the session has put."""
-    snapshot = await snapshot_when(session, lambda snapshot: snapshot.status == "waiting")
-    assert snapshot.running is not None
-    assert snapshot.running.waiting_for is not None
-    return snapshot.running.waiting_for
-
-
 @pytest.mark.parametrize("flow", ["Returns", "Waits", "Writes"])
 async def test_what_a_flow_asks_the_session_asks_and_nothing_runs_meanwhile(
-    harness: Harness, flows: Host, flow: str
+    harness: Harness, flows: Flows, flow: str
 ) -> None:
     session = await harness.open()
     task_id = await flows.submit(session, flow)
@@ -189,7 +128,7 @@ async def test_what_a_flow_asks_the_session_asks_and_nothing_runs_meanwhile(
     assert "hello Ada" == (await session.result(task_id, LONG)).output
 
 
-async def test_an_answer_is_checked_by_the_event_that_it_becomes(harness: Harness, flows: Host) -> None:
+async def test_an_answer_is_checked_by_the_event_that_it_becomes(harness: Harness, flows: Flows) -> None:
     session = await harness.open()
     task_id = await flows.submit(session, "Approves")
     first = await asked(session)
@@ -205,7 +144,7 @@ async def test_an_answer_is_checked_by_the_event_that_it_becomes(harness: Harnes
     assert "False: too much" == (await session.result(task_id, LONG)).output
 
 
-async def test_questions_of_branches_are_put_one_after_the_other(harness: Harness, flows: Host) -> None:
+async def test_questions_of_branches_are_put_one_after_the_other(harness: Harness, flows: Flows) -> None:
     """Each answer reaches the branch whose wait demands it, although all wait for the same event."""
     session = await harness.open()
     task_id = await flows.submit(session, "TwoAtOnce")
@@ -217,18 +156,18 @@ async def test_questions_of_branches_are_put_one_after_the_other(harness: Harnes
     assert {"Ada": 36, "Bob": 63} == (await session.result(task_id, LONG)).output
 
 
-async def test_a_wait_that_nobody_answers_ends_as_llamaindex_has_it(harness: Harness, flows: Host) -> None:
+async def test_a_wait_that_nobody_answers_ends_as_llamaindex_has_it(harness: Harness, flows: Flows) -> None:
     session = await harness.open()
     record = await flows.run(session, "Impatient")
     assert ("completed", "nobody said anything") == (record.status, record.output)
 
 
-async def test_a_flow_that_waits_for_nothing_fails_by_name(harness: Harness, flows: Host) -> None:
+async def test_a_flow_that_waits_for_nothing_fails_by_name(harness: Harness, flows: Flows) -> None:
     record = await flows.run(await harness.open(), "Stuck")
     assert ("failed", "NothingToAnswer") == (record.status, record.error.type if record.error else None)
 
 
-async def test_a_question_and_its_answer_survive_the_death_of_the_worker(harness: Harness, crashing: Host) -> None:
+async def test_a_question_and_its_answer_survive_the_death_of_the_worker(harness: Harness, crashing: Flows) -> None:
     session = await harness.open()
     task_id = await crashing.submit(session, "LongAnswer")
     await asked(session)
@@ -237,18 +176,12 @@ async def test_a_question_and_its_answer_survive_the_death_of_the_worker(harness
     await asyncio.sleep(0.5)
     await crashing.start()
     await crashing.ran("begin Ada")
-    await restarted(crashing)
+    await crashing.restart()
     assert "hello Ada" == (await session.result(task_id, LONG)).output
     assert ["ask", "begin Ada", "begin Ada", "end Ada"] == crashing.steps()
 
 
-def failure(record: TaskRecord) -> tuple[str, str]:
-    """By which name it failed, and why."""
-    assert record.error is not None, record
-    return record.error.type, record.error.message
-
-
-async def test_named_values_go_into_the_store_and_back_and_nothing_else(harness: Harness, flows: Host) -> None:
+async def test_named_values_go_into_the_store_and_back_and_nothing_else(harness: Harness, flows: Flows) -> None:
     session = await harness.open(context={"diet": "none", "dishes": ["soup"], "secret": "key"})
     assert ["diet", "dishes", "scratch"] == (await flows.run(session, "Guests", {"dish": "fish"})).output
     view = await session.context()
@@ -258,13 +191,13 @@ async def test_named_values_go_into_the_store_and_back_and_nothing_else(harness:
     assert {"dishes": ["cake"], "secret": "key"} == (await session.context()).values
 
 
-async def test_a_task_that_may_not_write_leaves_no_patch(harness: Harness, flows: Host) -> None:
+async def test_a_task_that_may_not_write_leaves_no_patch(harness: Harness, flows: Flows) -> None:
     session = await harness.open()
     record = await flows.run(session, "Guests", {"dish": "fish"}, context=ContextPolicy(write=False))
     assert ("completed", {}) == (record.status, (await session.context()).values)
 
 
-async def test_a_store_with_a_type_takes_what_fits_it(harness: Harness, flows: Host) -> None:
+async def test_a_store_with_a_type_takes_what_fits_it(harness: Harness, flows: Flows) -> None:
     session = await harness.open(context={"guest": "Ada"})
     for visits in (1, 2):
         assert "Ada came" == (await flows.run(session, "Typed")).output
@@ -277,7 +210,7 @@ async def test_a_store_with_a_type_takes_what_fits_it(harness: Harness, flows: H
     assert ("InvalidContext", named) == failure(await flows.run(session, "Untyped"))
 
 
-async def test_an_input_becomes_the_start_event(harness: Harness, flows: Host) -> None:
+async def test_an_input_becomes_the_start_event(harness: Harness, flows: Flows) -> None:
     session = await harness.open()
     assert "soup for 3" == (await flows.run(session, "Takes", {"dish": "soup", "guests": 3})).output
     named = "Takes: the input does not fit Order: dish: Field required"
@@ -295,13 +228,13 @@ async def test_an_input_becomes_the_start_event(harness: Harness, flows: Host) -
     ],
 )
 async def test_what_is_too_large_or_no_json_fails_its_task_by_name(
-    harness: Harness, flows: Host, what: str, name: str, why: str
+    harness: Harness, flows: Flows, what: str, name: str, why: str
 ) -> None:
     failed = failure(await flows.run(await harness.open(), "Hoards", what))
     assert (name, True) == (failed[0], why in failed[1]), failed
 
 
-async def test_a_long_step_is_no_lost_worker(harness: Harness, flows: Host) -> None:
+async def test_a_long_step_is_no_lost_worker(harness: Harness, flows: Flows) -> None:
     """Nor one that the SDK gives up: it counts the heartbeats that go by itself."""
     assert "awake" == (await flows.run(await harness.open(), "Sleeps")).output
     assert 1 == flows.steps().count("begin sleep")

@@ -230,9 +230,8 @@ class _Run:
         if answer.unanswered:
             tick = TickWaiterTimeout(step_id=StepId.from_str(asked.step), waiter_id=asked.waiter)
         else:
-            demanded = self._questions.requirements.get(asked.waiter or "", {})
             try:
-                tick = TickAddEvent(event=answer_event(asked, answer.value, self._flow, state, demanded))
+                tick = TickAddEvent(event=answer_event(asked, answer.value, self._flow, self._questions, state))
             except UnfitAnswer as unfit:
                 return StretchEnd(checkpoint=self._stretch.checkpoint, question=asked.question(str(unfit)))
         self._answering = answer

@@ -14,7 +14,7 @@ from activities.llamaindex.theirs import (
     StepWorkerStateContextVar,
 )
 from workflows.wire import limits
-from workflows.wire.encoding import clip, json_bytes, preview
+from workflows.wire.encoding import clip, json_bytes, plain, preview
 from workflows.wire.validation import explained
 
 _TEXTS = ("prefix", "question", "message", "msg", "text", "prompt")
@@ -28,7 +28,8 @@ class UnfitAnswer(Exception):  # noqa: N818 (an ordinary outcome: the question i
 class Asked(BaseModel):
     """A question that is open: of a step that waits in `ctx.wait_for_event`, or put without one.
 
-    `waiter`: the wait's id; `requires`: it takes only events with certain fields, which the step knows.
+    `waiter`: the wait's id; `requires`: it takes only events with certain fields, which the step knows. `data`: what
+    else the event says that was published for it.
     """
 
     number: int
@@ -38,11 +39,12 @@ class Asked(BaseModel):
     timeout: float | None = None
     waiter: str | None = None
     requires: bool = False
+    data: dict[str, Any] | None = None
 
     def question(self, problem: str | None = None) -> FlowQuestion:
         """The question as a person sees it; with what was wrong with the last answer."""
         text = clip(f"{self.text} ({problem})" if problem else self.text, limits.QUESTION_BYTES - 2)
-        return FlowQuestion(number=self.number, text=text, choices=self.choices, timeout=self.timeout)
+        return FlowQuestion(number=self.number, text=text, choices=self.choices, data=self.data, timeout=self.timeout)
 
 
 class Questions:
@@ -50,14 +52,13 @@ class Questions:
 
     def __init__(self, kept: Mapping[str, Any]) -> None:
         self._count: int = kept.get("count", 0)
-        self._open = [Asked.model_validate(asked) for asked in kept.get("open", [])]
+        self.open = [Asked.model_validate(asked) for asked in kept.get("open", [])]
         self._written: dict[str | None, list[Any]] = {}
-        self.requirements: dict[str, dict[str, Any]] = {}
-        """What a wait demands of the fields of an event, as far as its step has run here."""
+        self._waits: dict[str | None, Any] = {}
 
     def kept(self) -> dict[str, Any]:
         """What a checkpoint holds of them."""
-        return {"count": self._count, "open": [asked.model_dump(exclude_none=True) for asked in self._open]}
+        return {"count": self._count, "open": [asked.model_dump(exclude_none=True) for asked in self.open]}
 
     def published(self, event: Any) -> None:
         """A step may write its question to the stream, before it waits or ends."""
@@ -74,8 +75,8 @@ class Questions:
         written = self._written.pop(tick.invocation_id, [])
         waits = [result for result in tick.result if isinstance(result, AddWaiter)]
         for wait in waits:
-            self.requirements[wait.waiter_id] = dict(wait.requirements)
-            if any(asked.waiter == wait.waiter_id for asked in self._open):
+            self._waits[wait.waiter_id] = wait
+            if any(asked.waiter == wait.waiter_id for asked in self.open):
                 continue  # the step has been run again to find out
             event = wait.waiter_event or (written[-1] if written else None)
             asked = self._ask(str(tick.step_id), event, wait.event_type)
@@ -85,40 +86,55 @@ class Questions:
             for event in [*written, *(event for event in returned if isinstance(event, InputRequiredEvent))]:
                 self._ask(str(tick.step_id), event, HumanResponseEvent)
 
+    def awaited(self, asked: Asked, state: Any = None) -> tuple[Any, dict[str, Any]]:
+        """The event that a question waits for, null for any of those from people, and what its fields have to be.
+
+        `state`: of the control loop, for what was asked before it began; the fields are then not known.
+        """
+        if (wait := self._waits.get(asked.waiter)) is not None:
+            return wait.event_type, dict(wait.requirements)
+        waiters = [] if state is None else _waiters(state)
+        return next((w.waiting_for_event for w in waiters if w.waiter_id == asked.waiter), None), {}
+
     def still_open(self, state: Any) -> list[Asked]:
         """Those that no event has answered meanwhile; `state`: of the control loop."""
         waiting = {waiter.waiter_id for waiter in _waiters(state) if waiter.resolved_event is None}
-        self._open = [asked for asked in self._open if asked.waiter is None or asked.waiter in waiting]
-        return self._open
+        self.open = [asked for asked in self.open if asked.waiter is None or asked.waiter in waiting]
+        return self.open
 
     def numbered(self, number: int) -> Asked | None:
         """The question of that number, if it is open."""
-        return next((asked for asked in self._open if asked.number == number), None)
+        return next((asked for asked in self.open if asked.number == number), None)
 
     def close(self, number: int) -> None:
         """It has its answer."""
-        self._open = [asked for asked in self._open if asked.number != number]
+        self.open = [asked for asked in self.open if asked.number != number]
 
     def _ask(self, step: str, event: Any, awaited: type) -> Asked:
         self._count += 1
         fields = _fields(event) if event is not None else {}
         asked = Asked(number=self._count, step=step, text=_text(fields, awaited), choices=_choices(fields))
-        self._open.append(asked)
+        asked.data = _data(fields)
+        self.open.append(asked)
         return asked
 
 
-def answer_event(asked: Asked, value: Any, flow: Any, state: Any, requirements: Mapping[str, Any]) -> Any:
-    """The event that `value` is to the flow. Raises UnfitAnswer.
+def answer_event(asked: Asked, value: Any, flow: Any, questions: Questions, state: Any = None) -> Any:
+    """The event that `value` is to the flow; `state`: of its control loop. Raises UnfitAnswer.
 
-    An object brings the event's fields; anything else is its only field, or `response` as LlamaIndex has it.
+    An object brings the event's fields; anything else is its only field, or `response` as LlamaIndex has it. So is what
+    an object says as its `answer` to a question with choices.
     """
-    kinds = [w.waiting_for_event for w in _waiters(state) if w.waiter_id == asked.waiter] or _taken_of_people(flow)
+    awaited, demanded = questions.awaited(asked, state)
     problem = ""
-    for kind in kinds:
+    for kind in [awaited] if awaited else _taken_of_people(flow):
         declared = [*kind.model_fields]
-        named = dict(value) if isinstance(value, dict) else {declared[0] if len(declared) == 1 else "response": value}
+        only = declared[0] if len(declared) == 1 else "response"
+        fields = dict(value) if isinstance(value, dict) else {only: value}
+        if asked.choices and "answer" in fields:
+            fields.setdefault(only, fields.pop("answer"))
         try:
-            return kind(**{**named, **requirements})
+            return kind(**{**fields, **demanded})
         except ValidationError as error:
             problem = problem or f"the answer does not fit {kind.__name__}: {explained(error)}"
     raise UnfitAnswer(problem)
@@ -144,6 +160,16 @@ def _text(fields: dict[str, Any], awaited: type) -> str:
     if found is None and fields:
         found = preview({name: _shown(value) for name, value in fields.items()}, limits.PREVIEW_BYTES)
     return clip(found or f"{awaited.__name__}?", limits.QUESTION_BYTES - 2)
+
+
+def _data(fields: dict[str, Any]) -> dict[str, Any] | None:
+    """What is neither the words nor the choices, as far as a question takes it along."""
+    known = {next((name for name in _TEXTS if name in fields), ""), "choices"}
+    try:
+        data: dict[str, Any] = plain({name: value for name, value in fields.items() if name not in known})
+        return data if data and json_bytes(data) <= limits.QUESTION_DATA_BYTES else None
+    except ValueError:
+        return None
 
 
 def _shown(value: Any) -> Any:

@@ -12,11 +12,15 @@ from workflows.wire import fields as f
 
 
 class FlowQuestion(BaseModel):
-    """What a flow asks a person; `timeout`: seconds that it will wait for an answer, null for as long as need be."""
+    """What a flow asks a person, and `data` that it is about.
+
+    `timeout`: seconds that it will wait for an answer, null for as long as need be.
+    """
 
     number: int
     text: str
     choices: list[str] | None = None
+    data: dict[str, Any] | None = None
     timeout: float | None = None
 
 

@@ -1,4 +1,7 @@
-"""Kinds of LlamaIndex: `flow` runs a workflow of it, unchanged, as one activity with a checkpoint after each step.
+"""Kinds of LlamaIndex: its workflows, unchanged, and its agents.
+
+`flow` runs a workflow as one activity, with a checkpoint after each step. `agent` runs an agent's loop in the kind's
+workflow, and each call of its model or of a tool as an activity.
 
 The author's kind is a class of its own, since Temporal takes no workflow that a function made:
 
@@ -15,7 +18,7 @@ The author's kind is a class of its own, since Temporal takes no workflow that a
 
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -26,7 +29,16 @@ with workflow.unsafe.imports_passed_through():
     from workflows.kinds.typed import changes
     from workflows.kinds.waiting import Unanswered, ask_person
     from workflows.wire.encoding import preview
-    from workflows.wire.limits import FLOW_HEARTBEAT_SECONDS, FLOW_RETRY_SECONDS, FLOW_SECONDS, PREVIEW_BYTES
+    from workflows.wire.limits import (
+        FLOW_HEARTBEAT_SECONDS,
+        FLOW_RETRY_SECONDS,
+        FLOW_SECONDS,
+        PREVIEW_BYTES,
+        TOOL_TIMEOUT_SECONDS,
+    )
+
+if TYPE_CHECKING:
+    from workflows.frameworks.llamaindex_agents import Agent
 
 _AGENTS = "llama_index.core.agent"
 
@@ -54,6 +66,30 @@ def flow(
     if any(base.__module__.startswith(_AGENTS) for base in getattr(make, "__mro__", ())):
         raise TypeError(f"{called} is an agent, which cannot go on from a checkpoint; use llamaindex.agent")
     return Flow(make, called, frozenset(keep), start, heartbeat)
+
+
+def agent(
+    given: Any,
+    *,
+    name: str | None = None,
+    ask: Collection[str] = (),
+    inside: Collection[str] = (),
+    keep: Collection[str] = (),
+    tool_timeout: timedelta = timedelta(seconds=TOOL_TIMEOUT_SECONDS),
+) -> "Agent":
+    """A FunctionAgent, a ReActAgent or an AgentWorkflow of these, for kinds.
+
+    `name`: of its activities, the first agent's unless given. `ask`: the tools that are called once a person has said
+    yes. `inside`: those that take the Context and may run in the workflow, where a replay repeats all they do but what
+    they write to `ctx.store`, ask people or have activities do. `keep`: the context values that are in LlamaIndex's
+    `state` when it starts, which its models read, and that go back as a patch. `tool_timeout`: of one attempt.
+
+    Raises TypeError for anything else, ValueError for tools that are not there or not where they belong, and
+    ImportError, saying what to install, where there is no LlamaIndex.
+    """
+    from workflows.frameworks.llamaindex_agents import Agent  # noqa: PLC0415 (an extra)
+
+    return Agent(given, name=name, ask=ask, inside=inside, keep=keep, tool_timeout=tool_timeout)
 
 
 class Flow:
@@ -106,7 +142,7 @@ class Flow:
 async def _answer(task: TaskInput, question: FlowQuestion) -> FlowAnswer:
     timeout = None if question.timeout is None else timedelta(seconds=question.timeout)
     try:
-        value = await ask_person(task, question.text, choices=question.choices, timeout=timeout)
+        value = await ask_person(task, question.text, choices=question.choices, data=question.data, timeout=timeout)
     except Unanswered:
         return FlowAnswer(number=question.number, unanswered=True)
     return FlowAnswer(number=question.number, value=value)

@@ -197,3 +197,12 @@ from its last checkpoint."""
 
 FLOW_RETRY_SECONDS = 1.0
 """Pause before another worker goes on; what failed for good is not tried again."""
+
+TOOL_TIMEOUT_SECONDS = 300.0
+"""One attempt at a tool of an agent, unless its author says otherwise: most answer within seconds."""
+
+TOOL_ATTEMPTS = 3
+"""Attempts at a tool whose worker was lost, or that ran out of its time: what it does may have been done by then."""
+
+TOOL_ANSWER_BYTES = 128 * KIB
+"""What a tool gives a model to read, as much as a task may answer. Every later call of the model carries it again."""
