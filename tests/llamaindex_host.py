@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from starter.client import Session
 from tests.harness import WAIT, snapshot_when
-from workflows.contract import Question, TaskRecord
+from workflows.contract import Question, Snapshot, TaskRecord
 
 KINDS = Path(__file__).parent / "framework_kinds/llamaindex"
 LONG = 2 * WAIT
@@ -67,12 +67,16 @@ async def hosting(host: _Host) -> AsyncIterator[_Host]:
         await host.kill()
 
 
-async def asked(session: Session) -> Question:
-    """The question that a task of the session has put."""
-    snapshot = await snapshot_when(session, lambda snapshot: snapshot.status == "waiting")
-    assert snapshot.running is not None, snapshot.recent[-1:]
-    assert snapshot.running.waiting_for is not None
-    return snapshot.running.waiting_for
+async def asked(session: Session, *said: str) -> Question:
+    """The question that a task of the session has put, after those of the ids that were `said`."""
+
+    def question(snapshot: Snapshot) -> Question | None:
+        found = snapshot.running.waiting_for if snapshot.running else None
+        return found if found and found.id not in said else None
+
+    found = question(await snapshot_when(session, lambda snapshot: question(snapshot) is not None))
+    assert found is not None
+    return found
 
 
 def failure(record: TaskRecord) -> tuple[str, str]:

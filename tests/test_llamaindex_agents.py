@@ -1,5 +1,6 @@
 """Agents of LlamaIndex as kinds: the loop in the task's workflow, which replays at every workflow task here."""
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from temporalio.api.enums.v1 import EventType
 
 from starter.client import Session
 from tests.harness import Harness
-from tests.llamaindex_host import LONG, Host, asked, failure, hosting
+from tests.llamaindex_host import KINDS, LONG, Host, asked, failure, hosting
 from tests.servers import Server
-from tests.wheels import INSTALL_SECONDS
+from tests.wheels import INSTALL_SECONDS, run
 from workflows.contract import TaskRecord
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS)
@@ -79,9 +80,9 @@ async def test_a_tool_behind_an_approval_waits_for_a_person(harness: Harness, ag
     assert ["refund C1 4200", "refund C1 1"] == [step for step in agents.steps() if step.startswith("refund C1")]
 
 
-async def test_tools_at_once_answer_in_the_order_they_were_called(harness: Harness, agents: Agents) -> None:
+async def test_tools_at_once_all_answer(harness: Harness, agents: Agents) -> None:
     record = await agents.run(await harness.open(), "look_up D1 | look_up D2 | look_up D3")
-    assert "D1: 42 euros; D2: 42 euros; D3: 42 euros" == record.output
+    assert ["D1: 42 euros", "D2: 42 euros", "D3: 42 euros"] == sorted(record.output.split("; "))
 
 
 async def test_a_tool_that_takes_the_context_asks_people_and_keeps_named_values(
@@ -102,7 +103,7 @@ async def test_what_a_tool_raises_the_model_reads_and_what_it_names_ends_the_tas
     session = await harness.open()
     assert "no milk" == (await agents.run(session, "breaks milk")).output
     assert ("OutOfStock", "out of stock") == failure(await agents.run(session, "breaks named"))
-    assert ("RefusedError", "the provider refuses") == failure(await agents.run(session, "please refuse"))
+    assert ("RefusedError", "the provider refuses [key]") == failure(await agents.run(session, "please refuse"))
     assert "no milk" == (await agents.run(session, "breaks milk")).output
 
 
@@ -133,3 +134,82 @@ async def test_a_killed_worker_costs_the_tool_under_way_and_no_finished_call(
         "end look_up F2",
         "model 6",
     ] == steps
+
+
+async def test_an_output_with_a_shape_and_an_agent_that_thinks_aloud(harness: Harness, agents: Agents) -> None:
+    session = await harness.open()
+    assert {"euros": 42} == (await agents.run(session, "look_up G1", "Priced")).output
+    assert "G1: 42 euros" == (await agents.run(session, "what about G1?", "Thinker")).output
+
+
+async def test_an_answer_that_was_cut_off_says_so(harness: Harness, agents: Agents) -> None:
+    session = await harness.open()
+    assert "length" == (await agents.run(session, "a long story")).finish_reason
+    assert (await agents.run(session, "a story")).finish_reason is None
+
+
+async def test_questions_of_tools_at_once_are_put_one_after_the_other(harness: Harness, agents: Agents) -> None:
+    session = await harness.open()
+    task_id = await agents.submit(session, "refund H1 1 | confirm ready | refund H2 2")
+    said: list[str] = []
+    for _ in range(3):
+        question = await asked(session, *said)
+        said.append(question.id)
+        await session.respond(task_id, "yes", question_id=question.id)
+    record = await session.result(task_id, LONG)
+    assert ["a person said yes", "refunded 1", "refunded 2"] == sorted(record.output.split("; "))
+
+
+async def test_a_cancelled_task_stops_its_tool(harness: Harness, agents: Agents) -> None:
+    session = await harness.open()
+    task_id = await agents.submit(session, "look_up I1 + look_up I2")
+    await agents.ran("begin look_up I1")
+    await session.cancel(task_id)
+    assert "cancelled" == (await session.result(task_id, LONG)).status
+    assert "first you asked: hello" == (await agents.run(session, "hello")).output
+    assert "begin look_up I2" not in agents.steps()
+
+
+REFUSED = """
+from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.workflow import Workflow
+from durable_sessions import llamaindex
+import agents, flows
+
+def agent(**options):
+    tools = [agents.look_up, agents.note]
+    llamaindex.agent(FunctionAgent(name="a", llm=agents.Scripted(), tools=tools), **options)
+
+for make in (
+    lambda: llamaindex.flow(flows.Colours()),
+    lambda: llamaindex.flow(lambda: flows.Colours()),
+    lambda: llamaindex.flow(FunctionAgent),
+    lambda: llamaindex.agent(flows.Colours()),
+    lambda: agent(),
+    lambda: agent(inside=["note", "look_up"]),
+    lambda: agent(inside=["note"], ask=["look_down"]),
+    lambda: agent(inside=["note"]),
+):
+    try:
+        print(make())
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+TOLD = [
+    "TypeError <flows.Colours object",
+    "TypeError <function <lambda>",
+    "TypeError FunctionAgent is an agent, which cannot go on from a checkpoint; use llamaindex.agent",
+    "TypeError Colours is no FunctionAgent, ReActAgent or AgentWorkflow of these",
+    "ValueError tool 'note' takes the Context, so it runs inside the workflow, where a replay repeats what it does",
+    "ValueError tool 'look_up' takes no Context: it runs as an activity and need not be inside",
+    "ValueError there is no tool 'look_down'",
+    "None",
+]
+
+
+def test_what_cannot_be_a_kind_is_refused_when_it_is_made(llamaindex: Path, tmp_path: Path) -> None:
+    shutil.copytree(KINDS, tmp_path, dirs_exist_ok=True)
+    told = run(tmp_path, llamaindex / "python", "-c", REFUSED).splitlines()
+    assert TOLD == [line[: len(start)] for line, start in zip(told, TOLD, strict=True)]

@@ -1,6 +1,7 @@
 """The activities of an agent of LlamaIndex: one for its model, one for each of its tools."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -19,6 +20,9 @@ from workflows.wire.escapes import contained
 
 _Result = TypeVar("_Result")
 
+_MISTAKES = (TypeError, AttributeError, NameError, NotImplementedError, AssertionError, ImportError)
+"""What only other code mends."""
+
 
 def model_activity(name: str, model: Any, tools: Mapping[str, Any]) -> Callable[[ModelCall], Awaitable[ModelAnswer]]:
     """The activity `name` that asks `model`, which may know `tools`.
@@ -35,18 +39,11 @@ def model_activity(name: str, model: Any, tools: Mapping[str, Any]) -> Callable[
         else:
             usable = [_tool(offered[t]) if t in offered else tools[t] for t in call.tools]
             asking = model.achat_with_tools(usable, chat_history=messages, **call.options)
-        try:
-            reply = await _beating(asking)
-        except Exception as error:
-            if _refused(error):
-                text = clip(str(error), limits.ERROR_MESSAGE_BYTES)
-                raise ApplicationError(text, type=type(error).__name__, non_retryable=True) from None
-            raise
-        return ModelAnswer(
-            message=reply.message.model_dump(mode="json", exclude_none=True),
-            extra=_json(reply.additional_kwargs) or {},
-            usage=usage_of(reply),
-        )
+        outcome = await _asked(asking, model)
+        # Raised in an except block it would carry the provider's error along, with its headers and the key.
+        if isinstance(outcome, ApplicationError):
+            raise outcome
+        return outcome
 
     return ask_model
 
@@ -75,14 +72,48 @@ def tool_activity(name: str, tool: Any) -> Callable[[dict[str, Any]], Awaitable[
     return call_tool
 
 
-def usage_of(reply: Any) -> dict[str, int | float] | None:
+async def _asked(asking: Awaitable[Any], model: Any) -> ModelAnswer | ApplicationError:
+    try:
+        reply = await _beating(asking)
+    except ApplicationError:
+        raise
+    except Exception as error:  # noqa: BLE001 (whatever a provider's client may raise)
+        text = clip(_legible(str(error), model), limits.ERROR_MESSAGE_BYTES)
+        return ApplicationError(text, type=type(error).__name__, non_retryable=_refused(error))
+    return ModelAnswer(
+        message=reply.message.model_dump(mode="json", exclude_none=True),
+        extra=_json(reply.additional_kwargs) or {},
+        usage=_usage_of(reply),
+        finish_reason=_finish_reason_of(reply),
+    )
+
+
+def _legible(text: str, model: Any) -> str:
+    """An error of a provider without the key of its model, and without what looks like one."""
+    key = getattr(model, "api_key", None)
+    if isinstance(key, str) and key:
+        text = text.replace(key, "[key]")
+    return re.sub(r"\bsk-\S+", "[key]", text)
+
+
+def _finish_reason_of(reply: Any) -> str | None:
+    """Why it ended, where a provider of OpenAI's kind says so; to call a tool is to go on."""
+    choices = _fields(reply.raw).get("choices") or [None]
+    reason = _fields(choices[0]).get("finish_reason")
+    return reason if isinstance(reason, str) and reason != "tool_calls" else None
+
+
+def _usage_of(reply: Any) -> dict[str, int | float] | None:
     """What an answer cost, where it says so: LlamaIndex's models put it in one of two places, by one of two names."""
-    raw = reply.raw if isinstance(reply.raw, dict) else getattr(reply.raw, "__dict__", {})
-    usage = raw.get("usage") or {}
-    given = reply.additional_kwargs | (usage if isinstance(usage, dict) else getattr(usage, "__dict__", {}))
+    given = reply.additional_kwargs | _fields(_fields(reply.raw).get("usage"))
     names = {"input_tokens": ("prompt_tokens", "input_tokens"), "output_tokens": ("completion_tokens", "output_tokens")}
     counts = {ours: next((given[t] for t in theirs if t in given), None) for ours, theirs in names.items()}
     return {name: count for name, count in counts.items() if isinstance(count, int)} or None
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    found: dict[str, Any] = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    return found
 
 
 def _tool(offered: Offered) -> Any:
@@ -106,8 +137,10 @@ def _json(value: Any) -> Any:
 
 
 def _refused(error: Exception) -> bool:
+    """Whether the same call fails again: it is wrong, or the provider says so."""
     status = getattr(error, "status_code", None)
-    return isinstance(status, int) and 400 <= status < 500 and status not in RETRYABLE_REFUSALS  # noqa: PLR2004
+    refused = isinstance(status, int) and 400 <= status < 500 and status not in RETRYABLE_REFUSALS  # noqa: PLR2004
+    return refused or isinstance(error, _MISTAKES)
 
 
 async def _beating(work: Awaitable[_Result]) -> _Result:

@@ -33,11 +33,12 @@ class ModelCall(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """What it said, and what it cost where it says so."""
+    """What it said, and what it cost and why it ended where it says so."""
 
     message: Message
     extra: dict[str, Any] = {}
     usage: f.Usage | None = None
+    finish_reason: f.FinishReason = None
 
 
 class ToolAnswer(BaseModel):

@@ -65,15 +65,16 @@ class Agent:
         tool_timeout: timedelta,
     ) -> None:
         self.flow = given if isinstance(given, AgentWorkflow) else None
-        self.agents = {a.name: a for a in (given.agents.values() if self.flow else [given])}
-        for agent in self.agents.values():
+        members = [*given.agents.values()] if self.flow else [given]
+        for agent in members:
             if not isinstance(agent, FunctionAgent | ReActAgent):
                 raise TypeError(f"{type(agent).__name__} is no FunctionAgent, ReActAgent or AgentWorkflow of these")
             if agent.tool_retriever is not None:
                 raise TypeError(
                     f"agent {agent.name!r} has a tool_retriever, which would read in the workflow: name tools"
                 )
-        self.name = name or next(iter(self.agents))
+        self.agents = {agent.name: agent for agent in members}
+        self.name = name or members[0].name
         self.ask, self.inside, self.keep, self.tool_timeout = {*ask}, {*inside}, frozenset(keep), tool_timeout
         tools = {tool.metadata.name: tool for agent in self.agents.values() for tool in agent.tools or []}
         for unknown in sorted((self.ask | self.inside) - {*tools}):
@@ -127,6 +128,7 @@ class _Run:
     def __init__(self, agent: Agent, task: TaskInput) -> None:
         self.agent, self.task = agent, task
         self.usage: dict[str, int | float] = {}
+        self.finish_reason: str | None = None
         self._questions = Questions({})
         self._person = asyncio.Lock()
         self._failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -160,7 +162,7 @@ class _Run:
         output = result.response.content if result.structured_response is None else result.structured_response
         kept = {key: state[key] for key in self.agent.keep if key in state}
         patch = changes(self._given, kept) if self.task.context.write else None
-        return TaskOutput(output=output, patch=patch, usage=self.usage or None)
+        return TaskOutput(output=output, patch=patch, usage=self.usage or None, finish_reason=self.finish_reason)
 
     async def call_model(self, agent: str, call: ModelCall) -> ModelAnswer:
         last = call.messages[-1] if call.messages else {}
@@ -170,6 +172,7 @@ class _Run:
         )
         for name, number in (answer.usage or {}).items():
             self.usage[name] = self.usage.get(name, 0) + number
+        self.finish_reason = answer.finish_reason
         return answer
 
     async def call_tool(self, name: str, arguments: dict[str, Any]) -> ToolAnswer:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from durable_sessions import TaskInput, TaskOutput, llamaindex
-from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
+from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.mock import MockFunctionCallingLLM
@@ -43,7 +43,9 @@ class Scripted(MockFunctionCallingLLM):
         log(f"model {len(chat_history)}: {sorted(tool.metadata.name for tool in tools)}")
         await asyncio.sleep(0.05)
         if "refuse" in words:
-            raise RefusedError("the provider refuses")
+            raise RefusedError("the provider refuses sk-1234567890abcdef")
+        if "Price" in [tool.metadata.name for tool in tools]:
+            words, given = "Price 42", []
         steps = words.split(" + ") if words.split()[0] in {tool.metadata.name for tool in tools} else []
         done = sum(1 for message in given if message.role.value == "assistant")
         blocks: list[Any] = []
@@ -65,7 +67,8 @@ class Scripted(MockFunctionCallingLLM):
             first = next(message.content for message in chat_history if message.role.value == "user")
             blocks.append(TextBlock(text="; ".join(results) or f"first you asked: {first}"))
         usage = {"prompt_tokens": len(chat_history), "completion_tokens": 1}
-        return ChatResponse(message=ChatMessage(role="assistant", blocks=blocks), raw={"usage": usage})
+        raw = {"usage": usage, "choices": [{"finish_reason": "length" if "long" in words else "stop"}]}
+        return ChatResponse(message=ChatMessage(role="assistant", blocks=blocks), raw=raw)
 
     def get_tool_calls_from_response(self, response: Any, **_: Any) -> Any:
         return [
@@ -124,9 +127,26 @@ shop = llamaindex.agent(
 
 
 class Price(BaseModel):
+    """A price."""
+
     euros: int
 
 
+priced = llamaindex.agent(FunctionAgent(name="priced", llm=Scripted(), tools=[look_up], output_cls=Price))
+
+
+class Thinks(Scripted):
+    """Thinks aloud, as a model without tool calls does."""
+
+    async def achat(self, messages: Any, **_: Any) -> ChatResponse:
+        seen = [message.content for message in messages if message.content.startswith("Observation:")]
+        said = 'Thought: I have to look.\nAction: look_up\nAction Input: {"order": "G1"}'
+        if seen:
+            said = f"Thought: I know.\nAnswer: {seen[-1].removeprefix('Observation: ')}"
+        return ChatResponse(message=ChatMessage(role="assistant", content=said))
+
+
+thinker = llamaindex.agent(ReActAgent(name="thinker", llm=Thinks(), tools=[look_up]))
 team = llamaindex.agent(
     AgentWorkflow(
         agents=[
@@ -153,4 +173,22 @@ class TeamKind:
         return await team.run(task)
 
 
-KINDS = SimplePlugin("agents", workflows=[ShopKind, TeamKind], activities=[*shop.activities, *team.activities])
+@workflow.defn(name="Priced", sandboxed=False, failure_exception_types=[Exception])
+class PricedKind:
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        return await priced.run(task)
+
+
+@workflow.defn(name="Thinker", sandboxed=False, failure_exception_types=[Exception])
+class ThinkerKind:
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        return await thinker.run(task)
+
+
+KINDS = SimplePlugin(
+    "agents",
+    workflows=[ShopKind, TeamKind, PricedKind, ThinkerKind],
+    activities=[activity for agent in (shop, team, priced, thinker) for activity in agent.activities],
+)
