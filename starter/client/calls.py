@@ -38,7 +38,8 @@ away for longer counts as none."""
 FULL_RUN_SECONDS, FULL_RUN_PAUSE = 10.0, 0.5
 """The server takes 10,000 signals a run and refuses more; with a worker the next run begins within seconds."""
 
-_FULL_RUN = "limit for signal events"  # as the server says it
+# As the server says it. A run that is about to continue as new takes no more signals until it has.
+_FULL_RUN, _CLOSING = "limit for signal events", "workflow is closing"
 
 QUERY_TIMEOUT = timedelta(seconds=10)
 """One query: a worker that is there answers in milliseconds, one that resumes an evicted session within a second, also
@@ -130,15 +131,15 @@ class SessionCalls:
     async def signal(self, name: str, *body: Mapping[str, Any]) -> None:
         """Send a signal; the server has it when this returns.
 
-        A run that has taken all the signals it may is waited for: its session is about to continue as new. Raises
-        SessionError (QueueFull) where it does not, say because no worker runs.
+        A run that has taken all the signals it may, or is closing, is waited for: its session is about to continue as
+        new. Raises SessionError (QueueFull) where it does not, say because no worker runs.
         """
         args = [sendable(argument) for argument in body]
         for _ in range(int(FULL_RUN_SECONDS / FULL_RUN_PAUSE)):
             try:
                 return await self.calling(self._handle.signal(name, args=args))
             except RPCError as error:
-                if error.status != RPCStatusCode.INVALID_ARGUMENT or _FULL_RUN not in str(error):
+                if _FULL_RUN not in str(error) and _CLOSING not in str(error):
                     raise
             await asyncio.sleep(FULL_RUN_PAUSE)
         raise SessionError(ErrorType.QUEUE_FULL, f"session {self._id!r} takes no more messages until a worker runs it")
