@@ -13,6 +13,7 @@ from tests.llamaindex_host import LONG, Host, asked, failure, hosting
 from tests.servers import Server
 from tests.wheels import INSTALL_SECONDS
 from workflows.contract import ContextPatch, ContextPolicy, TaskRecord
+from workflows.frameworks import llamaindex as llamaindex_kinds
 
 BANANA, SUN = "What colour is a banana?", "How big is the sun?"
 
@@ -234,3 +235,18 @@ async def test_a_long_step_is_no_lost_worker(harness: Harness, flows: Flows) -> 
     """Nor one that the SDK gives up: it counts the heartbeats that go by itself."""
     assert "awake" == (await flows.run(await harness.open(), "Sleeps")).output
     assert 1 == flows.steps().count("begin sleep")
+
+
+async def test_what_llamaindex_does_not_retry_temporal_may(harness: Harness, crashing: Flows) -> None:
+    """From the last checkpoint on, where an ApplicationError of the flow says so."""
+    assert 4 == (await crashing.run(await harness.open(), "Flaky")).output
+    assert ["begin", *["work"] * 4] == crashing.steps()
+
+
+async def test_a_stop_event_of_its_own_is_an_object(harness: Harness, flows: Flows) -> None:
+    assert {"total": 42} == (await flows.run(await harness.open(), "Bills")).output
+
+
+def test_the_repository_says_where_llamaindex_can_be_used() -> None:
+    with pytest.raises(ImportError, match=r"pip install 'durable-sessions\[llamaindex\]'.*hides LlamaIndex's"):
+        _ = llamaindex_kinds.flow(dict).activities

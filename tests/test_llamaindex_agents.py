@@ -102,6 +102,7 @@ async def test_what_a_tool_raises_the_model_reads_and_what_it_names_ends_the_tas
 ) -> None:
     session = await harness.open()
     assert "no milk" == (await agents.run(session, "breaks milk")).output
+    assert "hoards gave more than 131072 bytes: give a part of it" == (await agents.run(session, "hoards")).output
     assert ("OutOfStock", "out of stock") == failure(await agents.run(session, "breaks named"))
     assert ("RefusedError", "the provider refuses [key]") == failure(await agents.run(session, "please refuse"))
     assert "no milk" == (await agents.run(session, "breaks milk")).output

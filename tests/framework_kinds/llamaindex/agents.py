@@ -99,6 +99,11 @@ async def breaks(how: str) -> str:
     raise LookupError(f"no {how}")
 
 
+async def hoards() -> str:
+    """Too much to read."""
+    return "x" * 200_000
+
+
 async def note(ctx: Context, text: str) -> str:
     """Note something."""
     async with ctx.store.edit_state() as store:
@@ -118,7 +123,7 @@ shop = llamaindex.agent(
         name="shop",
         llm=Scripted(),
         system_prompt="You run a shop.",
-        tools=[look_up, refund, breaks, note, confirm],
+        tools=[look_up, refund, breaks, hoards, note, confirm],
     ),
     ask=["refund"],
     inside=["note", "confirm"],

@@ -20,8 +20,10 @@ from llama_index.core.workflow import (
     Workflow,
     step,
 )
+from llama_index.core.workflow.retry_policy import ConstantDelayRetryPolicy
 from pydantic import BaseModel
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 from temporalio.plugin import SimplePlugin
 
 ANSWERS = {"What colour is a banana?": "yellow", "How big is the sun?": "1,400,000 kilometres across"}
@@ -38,6 +40,11 @@ def log(what: str) -> None:
     """One line in one write, so that a killed worker leaves whole ones."""
     with Path("steps.log").open("a") as file:
         file.write(f"{os.getpid()} {what}\n")
+
+
+def logged(what: str) -> int:
+    """How often."""
+    return Path("steps.log").read_text().count(what)
 
 
 class Colours(Workflow):
@@ -400,8 +407,39 @@ class Sleeps(Workflow):
         return StopEvent(result="awake")
 
 
-ASKED = (Colours, Fans, Rude, Caches, Takes, Returns, Waits, Writes, Approves, TwoAtOnce, Impatient, Stuck)
-WORKING = (Three, Branches, OneList, Sends, Stays, Leaves, LongAnswer)
+class Bill(StopEvent):
+    total: int
+
+
+class Bills(Workflow):
+    """Ends by an event of its own."""
+
+    @step
+    async def bill(self, ev: StartEvent) -> Bill:
+        return Bill(total=42)
+
+
+class Flaky(Workflow):
+    """Fails twice, which LlamaIndex sits out, and once more, which is Temporal's to mend."""
+
+    @step
+    async def begin(self, ev: StartEvent) -> Next:
+        log("begin")
+        return Next(number=1)
+
+    @step(retry_policy=ConstantDelayRetryPolicy(delay=0.1, maximum_attempts=3))
+    async def work(self, ev: Next) -> StopEvent:
+        log("work")
+        runs = logged("work")
+        if runs < THREE:
+            raise ConnectionError("not yet")
+        if runs == THREE:
+            raise ApplicationError("not here", type="NotHere")
+        return StopEvent(result=runs)
+
+
+ASKED = (Colours, Fans, Rude, Caches, Takes, Bills, Returns, Waits, Writes, Approves, TwoAtOnce, Impatient, Stuck)
+WORKING = (Three, Flaky, Branches, OneList, Sends, Stays, Leaves, LongAnswer)
 FLOWS = {
     "Guests": llamaindex.flow(Guests, keep=["dishes", "diet"]),
     "Typed": llamaindex.flow(Typed, keep=["guest", "visits"]),
