@@ -25,10 +25,11 @@ ALLOWED: dict[str, set[str]] = {
     "workflows.temporal": WIRE | {"workflows.state", "workflows.temporal", "activities"},
     "workflows.session": WIRE | {"workflows.state", "workflows.temporal", "activities"},
     "workflows.kinds": WIRE | {"workflows.kinds", "activities"},
+    "workflows.frameworks": WIRE | {"workflows.frameworks", "workflows.kinds", "activities"},
     "activities": WIRE | {"activities"},
     # Whether a new session's context fits is found out before it costs the id.
     "starter": set(),
-    "starter.exports": CLIENT | {"workflows.kinds"},
+    "starter.exports": CLIENT | {"workflows.frameworks", "workflows.kinds"},
     "starter.program": set(),
     "starter.worker_process": {"starter.program"},
     "starter.workflow_tasks": set(),

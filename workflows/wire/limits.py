@@ -189,3 +189,29 @@ COUNTDOWN_HEARTBEAT_SECONDS = 5.0
 
 MODEL_HEARTBEAT_SECONDS = 10.0
 """Silence after which the worker of a model call counts as lost; a cancellation arrives within half of it."""
+
+# --- agent frameworks ------------------------------------------------------------------------------------------------
+
+FLOW_STATE_BYTES = 1_024 * KIB
+"""A checkpoint of a LlamaIndex workflow: store, events under way, questions. The server refuses heartbeats and results
+of 2 MiB and more (1.95 MB went, 2.5 MB did not: tried); half of it leaves room for what goes along."""
+
+FLOW_HEARTBEAT_SECONDS = 10.0
+"""Silence after which the worker of a LlamaIndex workflow counts as lost. A step that blocks its event loop for longer
+is taken for a lost worker, too, and begun again elsewhere."""
+
+FLOW_SECONDS = 86_400.0
+"""One stretch of a LlamaIndex workflow, a day: the task's own timeout comes first, and past it the work only goes on
+from its last checkpoint."""
+
+FLOW_RETRY_SECONDS = 1.0
+"""Pause before another worker goes on; what failed for good is not tried again."""
+
+TOOL_TIMEOUT_SECONDS = 300.0
+"""One attempt at a tool of an agent, unless its author says otherwise: most answer within seconds."""
+
+TOOL_ATTEMPTS = 3
+"""Attempts at a tool whose worker was lost, or that ran out of its time: what it does may have been done by then."""
+
+TOOL_ANSWER_BYTES = 128 * KIB
+"""What a tool gives a model to read, as much as a task may answer. Every later call of the model carries it again."""
