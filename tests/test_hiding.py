@@ -3,7 +3,7 @@
 import base64
 import logging
 import time
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -74,10 +74,18 @@ def test_a_key_is_found_in_every_form_that_is_looked_for(encoded: str) -> None:
             assert set() == canary.told(KEY, hidden)
 
 
+def test_a_secret_of_words_is_found_by_twelve_letters() -> None:
+    secrets = Secrets("correcthorsebatterystaple")
+    said = "correcthorsebatterystaple, orsebatterys, correct horse battery staple, correcthors"
+    assert f"{HIDDEN}, {HIDDEN}, correct horse battery staple, correcthors" == secrets.hide(said)
+
+
 @pytest.mark.parametrize("secret", ["p/ss w?rd&more", "a+b/c+d/e+f==", "tok:en<>\"'x"])
 def test_odd_signs_are_found_as_urls_json_and_html_spell_them(secret: str) -> None:
     secrets = Secrets(secret)
     spelled = [quote(secret), quote(secret, safe=""), secret.replace("/", "\\/").replace('"', '\\"')]
+    spaced = "http://host/v1?key="
+    assert spaced + HIDDEN == secrets.hide(spaced + quote_plus(secret))
     for form in spelled:
         assert secret[:PART] not in secrets.hide(form)
         assert HIDDEN in secrets.hide(form)
@@ -97,7 +105,7 @@ def test_an_answer_is_left_alone_but_for_the_secret(secret: str) -> None:
         ("sk-other is no task-key, (gsk_***z) neither.", f"{HIDDEN} is no task-key, ({HIDDEN}) neither."),
         (f"You gave {MASKED[:4]}...{MASKED[-4:]}, did you?", f"You gave {HIDDEN}, did you?"),
         ("nor hunter2; hunter22 is another, user=hunter2&x", f"nor {HIDDEN}; hunter22 is another, user={HIDDEN}&x"),
-        ("a completion is required", "a completion is required"),
+        ("compilations of a completion are required", "compilations of a completion are required"),
     ],
 )
 def test_an_error_loses_masked_keys_those_of_others_and_short_secrets_that_stand_alone(said: str, left: str) -> None:

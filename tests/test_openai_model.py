@@ -488,6 +488,21 @@ async def test_what_is_secret_in_the_address_is_in_no_log_error_or_answer(
         assert outcome.message.startswith(f"{server.url.split('/')[2]}: ")
 
 
+async def test_short_userinfo_is_hidden_as_it_is_sent(
+    server: OpenAIServer, environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Base64 of user and password together: each alone is too short to be looked for in other words."""
+    caplog.set_level(logging.DEBUG)
+    environment.setenv("OPENAI_BASE_URL", server.url.replace("http://", "http://ann:s3cret@"))
+    server.script += [ok(HEAD), refusal(401, f"{HEAD}, user ann")]
+    model = OpenAIModel("gpt-test")
+    answer, error = await model.reply(QUESTION), await failure_of(model)
+    await model.close()
+    assert "Authorization: Basic [key]" in answer.text
+    assert error.message.endswith(", user [key]")
+    assert set() == canary.told("ann:s3cret", answer.text + everything_told_by(error) + caplog.text)
+
+
 @pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
 @pytest.mark.parametrize("form", [KEY, *DISGUISES])
 async def test_no_log_line_of_the_client_shows_the_key_that_an_endpoint_echoes(

@@ -59,8 +59,7 @@ class Secrets(logging.Filter):
             marked[place : place + size] = b"\x01" * size
         runs = _MARKED.finditer(marked)
         text = "".join(HIDDEN if run[0][0] else text[run.start() : run.end()] for run in runs)
-        text = _NO_SPACE.sub(lambda word: HIDDEN if self._escaped_in(word[0]) else word[0], text)
-        return _SEVERAL.sub(HIDDEN, text)
+        return _NO_SPACE.sub(lambda word: HIDDEN if self._escaped_in(word[0]) else word[0], text)
 
     def hide_words(self, text: str) -> str:
         """`text` of an error or a log line: what looks like any key goes, too, and short secrets that stand alone."""
