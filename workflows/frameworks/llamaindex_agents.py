@@ -4,7 +4,7 @@ For environments with LlamaIndex; `llamaindex.agent` makes it.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -13,26 +13,14 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
-    from llama_index.core.base.llms.types import ChatMessage, ChatResponse
-    from llama_index.core.llms.function_calling import FunctionCallingLLM
-    from llama_index.core.memory.types import BaseChatStoreMemory
-    from llama_index.core.tools import ToolOutput
-    from llama_index.core.tools.types import AsyncBaseTool
+    from llama_index.core.base.llms.types import ChatMessage
 
     from activities.llamaindex.agents import model_activity, tool_activity
-    from activities.llamaindex.calls import ModelAnswer, ModelCall, Offered, ToolAnswer
+    from activities.llamaindex.calls import ModelAnswer, ModelCall, ToolAnswer
     from activities.llamaindex.questions import Asked, Questions, UnfitAnswer, answer_event
-    from activities.llamaindex.theirs import (
-        BaseInternalRunAdapterDecorator,
-        BaseRuntimeDecorator,
-        BasicRuntime,
-        Context,
-        StepId,
-        TickAddEvent,
-        TickStepResult,
-        TickWaiterTimeout,
-    )
+    from activities.llamaindex.theirs import Context, StepId, TickAddEvent, TickStepResult, TickWaiterTimeout
     from workflows.contract import TaskInput, TaskOutput
+    from workflows.frameworks.llamaindex_loop import Conversation, DurableModel, DurableTool, LoopRuntime
     from workflows.frameworks.threads import inline_threads
     from workflows.kinds.approval import ask_approval
     from workflows.kinds.typed import changes
@@ -133,7 +121,7 @@ class _Run:
         self._person = asyncio.Lock()
         self._failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asking: set[asyncio.Task[None]] = set()
-        self._runtime = _Runtime(self)
+        self._runtime = LoopRuntime(self)
         self._given = {key: value for key, value in task.context.values.items() if key in agent.keep}
         self._flow = self._made()
 
@@ -142,7 +130,7 @@ class _Run:
         self._handler = self._flow.run(
             user_msg=_words(self.task.input),
             chat_history=self._said() or None,
-            memory=_Conversation(),
+            memory=Conversation(),
             ctx=Context(self._flow),
             run_id=run_id,
         )
@@ -273,8 +261,8 @@ class _Run:
 
     def _durable(self, agent: Any) -> Any:
         inside = self.agent.inside
-        tools = [t if t.metadata.name in inside else _DurableTool(t, self) for t in agent.tools or []]
-        model = _DurableModel(inner=agent.llm, agent=agent.name, run=self, known={t.metadata.name for t in tools})
+        tools = [t if t.metadata.name in inside else DurableTool(t, self) for t in agent.tools or []]
+        model = DurableModel(inner=agent.llm, agent=agent.name, run=self, known={t.metadata.name for t in tools})
         return agent.model_copy(update={"llm": model, "tools": tools, "streaming": False, "initial_state": {}})
 
     def _said(self) -> list[Any]:
@@ -288,114 +276,3 @@ class _Run:
 def _words(value: Any) -> str:
     words = words_of(value)
     return canonical(value) if words is None else words
-
-
-class _Conversation(BaseChatStoreMemory):  # type: ignore[misc]  # the repository has no LlamaIndex
-    """All that is said in one task. LlamaIndex's own memories count tokens, which takes too long for a workflow."""
-
-    @classmethod
-    def from_defaults(cls, **_: Any) -> Any:
-        return cls()
-
-
-class _DurableTool(AsyncBaseTool):  # type: ignore[misc]
-    def __init__(self, tool: Any, run: _Run) -> None:
-        self._tool, self._run = tool, run
-
-    @property
-    def metadata(self) -> Any:
-        return self._tool.metadata
-
-    def call(self, *_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError("tools are called asynchronously")
-
-    async def acall(self, **arguments: Any) -> Any:
-        answer = await self._run.call_tool(self.metadata.name, arguments)
-        return ToolOutput.model_validate(
-            {
-                "blocks": answer.blocks,
-                "tool_name": self.metadata.name,
-                "raw_input": {"kwargs": arguments},
-                "raw_output": None,
-                "is_error": answer.error,
-            }
-        )
-
-
-class _DurableModel(FunctionCallingLLM):  # type: ignore[misc]
-    """An agent's model in the workflow: asks the worker's copy of it by an activity."""
-
-    inner: Any
-    agent: str
-    run: Any
-    known: set[str]
-
-    @property
-    def metadata(self) -> Any:
-        return self.inner.metadata
-
-    def get_tool_calls_from_response(self, response: Any, error_on_no_tool_call: bool = True, **kw: Any) -> Any:  # noqa: FBT001, FBT002 (theirs)
-        return self.inner.get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kw)
-
-    async def achat(self, messages: Any, **options: Any) -> Any:
-        return await self._asked(messages, None, options)
-
-    async def achat_with_tools(self, tools: Any, user_msg: Any = None, chat_history: Any = None, **options: Any) -> Any:
-        messages = [*(chat_history or [])]
-        if user_msg is not None:
-            messages.append(ChatMessage(role="user", content=user_msg) if isinstance(user_msg, str) else user_msg)
-        return await self._asked(messages, tools, options)
-
-    async def _asked(self, messages: Any, tools: Any, options: Mapping[str, Any]) -> Any:
-        offered = [
-            Offered(name=m.name, description=m.description, parameters=m.get_parameters_dict())
-            for m in (tool.metadata for tool in tools or [])
-            if m.name not in self.known
-        ]
-        call = ModelCall(
-            messages=[message.model_dump(mode="json", exclude_none=True) for message in messages],
-            tools=None if tools is None else [tool.metadata.name for tool in tools],
-            offered=offered,
-            options={name: value for name, value in options.items() if value is not None},
-        )
-        answer = await self.run.call_model(self.agent, call)
-        return ChatResponse(message=ChatMessage.model_validate(answer.message), additional_kwargs=answer.extra)
-
-    def _unused(self, *_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError("agents ask their model by achat and achat_with_tools only")
-
-    _prepare_chat_with_tools = chat = complete = stream_chat = stream_complete = _unused
-    acomplete = astream_chat = astream_complete = _unused
-
-
-class _Runtime(BaseRuntimeDecorator):  # type: ignore[misc]
-    """LlamaIndex's own runtime, by Temporal's clock and in an order that a replay has, too."""
-
-    def __init__(self, run: _Run) -> None:
-        super().__init__(BasicRuntime())
-        self._run = run
-
-    def get_internal_adapter(self, flow: Any) -> Any:
-        return _Loop(super().get_internal_adapter(flow), self._run)
-
-
-class _Loop(BaseInternalRunAdapterDecorator):  # type: ignore[misc]
-    def __init__(self, adapter: Any, run: _Run) -> None:
-        super().__init__(adapter)
-        self._watcher = run
-
-    async def get_now(self) -> float:
-        return workflow.time()
-
-    async def write_to_event_stream(self, event: Any) -> None:
-        await super().write_to_event_stream(event)
-        self._watcher.published(event)
-
-    async def after_tick(self, tick: Any) -> None:
-        await super().after_tick(tick)
-        await self._watcher.ticked(tick)
-
-    async def wait_for_next_task(self, running: list[Any], pending: list[Any], timeout: float | None = None) -> Any:  # noqa: ASYNC109 (theirs)
-        # Of those that are done at once the first is taken. The order is that of a set, workers first as they have it.
-        ordered = sorted(running, key=lambda task: (not hasattr(task, "worker_id"), task.key))
-        return await super().wait_for_next_task(ordered, pending, timeout)
