@@ -6,12 +6,17 @@ The reason for each default stands with it; `docs/operations.md` has the same ta
 import os
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from temporalio.worker import PollerBehaviorSimpleMaximum
+
+STICKY_SECONDS = 5.0
+"""How long a workflow waits for the worker that has it in memory before any other may take it. After a worker's death
+each of its workflows waits so long once, with the SDK's own ten too long for a person; a busy worker needs less."""
 
 
 def _address(text: str) -> str:
@@ -113,6 +118,9 @@ class Settings(BaseModel):
             "graceful_shutdown_timeout": timedelta(seconds=self.shutdown_grace),
             "max_cached_workflows": self.max_cached_workflows,
             "max_concurrent_activities": self.max_concurrent_activities,
+            # Of activities that are no coroutines; a thread is made when one needs it.
+            "activity_executor": ThreadPoolExecutor(self.max_concurrent_activities, "activity"),
+            "sticky_queue_schedule_to_start_timeout": timedelta(seconds=STICKY_SECONDS),
             "workflow_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),
             "activity_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),
         }
