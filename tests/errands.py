@@ -89,9 +89,9 @@ async def report_once(seconds: float) -> str:
 async def say_and_change(seconds: float) -> Any:
     """Say where it stands and go on with the same object, for two attempts; the third returns what it was left with."""
     info = activity.info()
-    state = info.heartbeat_details[0] if info.heartbeat_details else {"step": 1}
     if info.attempt > 2:
-        return state
+        return list(info.heartbeat_details)
+    state = info.heartbeat_details[0] if info.heartbeat_details else {"step": 1}
     if info.attempt == 1:
         activity.heartbeat(state)
     state["step"] = "not done yet"
@@ -104,10 +104,11 @@ async def say_for_certain(seconds: float) -> Any:
     """Beat in all ways, the last time by a call that waits until it is kept; the second attempt returns what was."""
     info = activity.info()
     if info.attempt > 1:
-        return info.heartbeat_details[0]
+        return list(info.heartbeat_details)
+    timeout = info.heartbeat_timeout.total_seconds() if info.heartbeat_timeout else 0
     activity.heartbeat({"step": 0})  # sent at once
-    activity.heartbeat({"step": 1})  # held back by the SDK, for most of the timeout
-    await asyncio.sleep(0.1)
+    activity.heartbeat({"step": 1})  # held back by the SDK, for 0.8 of the timeout
+    await asyncio.sleep(0.73 * timeout)  # beats for it come at 0.67 and 1 of it
     await activity.client().get_async_activity_handle(task_token=info.task_token).heartbeat({"step": 2})
     await asyncio.sleep(seconds)
     raise RuntimeError("over")
