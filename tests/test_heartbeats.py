@@ -1,6 +1,7 @@
 """Activities that say nothing live as long as their worker and are told to end; what others say stays in sight."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.errands import Note, noted
 from tests.framework_kinds import errand
 from tests.harness import WAIT, Harness, run_task
 from tests.servers import Server
-from tests.test_crashes import WorkerProcess, stopping
+from tests.test_crashes import ROOT, WorkerProcess, stopping
 from worker import build_worker
 from workflows.contract import Config, TaskRecord
 from workflows.wire.progress import Progress
@@ -81,6 +82,11 @@ async def test_after_a_workers_death_in_a_tool_only_the_tool_is_repeated_and_soo
     notes = noted(log)
     assert ["think before", "fetch", "fetch", "fetched", "think after"] == [note.what for note in notes]
     assert GOES_ON_SECONDS > notes[-1].at - began.at
+
+
+def test_the_agent_of_the_page_is_one_that_survives_its_worker() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/kinds.md").read_text(), flags=re.DOTALL)
+    assert 1 == sum(block in Path(errand.__file__).read_text() for block in blocks)
 
 
 @pytest.mark.parametrize("tool", TOOLS)

@@ -24,14 +24,9 @@ def _fetch_then_tell(messages: list[ModelMessage], _info: AgentInfo) -> ModelRes
     return ModelResponse(parts=[ToolCallPart("fetch", {"seconds": 3.0})])
 
 
-_config = ActivityConfig(
-    start_to_close_timeout=timedelta(minutes=5), heartbeat_timeout=timedelta(seconds=errands.HEARTBEAT_SECONDS)
-)
-agent = Agent(
-    FunctionModel(_fetch_then_tell),
-    name="errand",
-    capabilities=[TemporalDurability(activity_config=_config)],
-)
+model = FunctionModel(_fetch_then_tell)
+_config = ActivityConfig(start_to_close_timeout=timedelta(minutes=5), heartbeat_timeout=timedelta(seconds=5))
+agent = Agent(model, name="errand", capabilities=[TemporalDurability(activity_config=_config)])
 
 
 @agent.tool_plain
