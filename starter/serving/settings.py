@@ -13,6 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from temporalio.worker import PollerBehaviorSimpleMaximum
 
+STICKY_SECONDS = 5.0
+"""How long a workflow waits for the worker that has it in memory before any other may take it. After a worker's death
+each of its workflows waits so long once, with the SDK's own ten too long for a person; a busy worker needs less."""
+
 
 def _address(text: str) -> str:
     host, _, port = text.rpartition(":")
@@ -113,6 +117,7 @@ class Settings(BaseModel):
             "graceful_shutdown_timeout": timedelta(seconds=self.shutdown_grace),
             "max_cached_workflows": self.max_cached_workflows,
             "max_concurrent_activities": self.max_concurrent_activities,
+            "sticky_queue_schedule_to_start_timeout": timedelta(seconds=STICKY_SECONDS),
             "workflow_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),
             "activity_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),
         }
