@@ -127,26 +127,20 @@ class _Run:
 
     async def output(self) -> TaskOutput:
         run_id = workflow.info().run_id
-        self._handler = self._flow.run(
+        handler = self._flow.run(
             user_msg=_words(self.task.input),
             chat_history=self._said() or None,
             memory=Conversation(),
             ctx=Context(self._flow),
             run_id=run_id,
         )
-        ended = asyncio.ensure_future(self._handler.stop_event_result())
-        try:
-            await workflow.wait({ended, self._failed}, return_when=asyncio.FIRST_COMPLETED)
-            if self._failed.done():
-                self._failed.result()
-            result = ended.result().result
-            state = await self._handler.ctx.store.get("state", default={})
-        finally:
-            for asking in self._asking:
-                asking.cancel()
-            if not ended.done():
-                ended.add_done_callback(lambda done: done.cancelled() or done.exception())
-                await self._handler.cancel_run()
+        ended = asyncio.ensure_future(handler.stop_event_result())
+        # What is under way when one of them fails, or the task is cancelled, ends with the workflow.
+        await workflow.wait({ended, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+        if self._failed.done():
+            self._failed.result()
+        result = ended.result().result
+        state = await handler.ctx.store.get("state", default={})
         output = result.response.content if result.structured_response is None else result.structured_response
         kept = {key: state[key] for key in self.agent.keep if key in state}
         patch = changes(self._given, kept) if self.task.context.write else None
