@@ -29,6 +29,7 @@ from starter.client.connection import NoServerError, connect, task_queue
 from starter.serving import telemetry
 from starter.serving.activations import CarefulActivations
 from starter.serving.deployment import deployment
+from starter.serving.heartbeats import Heartbeats
 from starter.serving.kinds import KindsError, check_converters, check_kinds, installed_kinds, kinds_named
 from starter.serving.programming_errors import ProgrammingErrors
 from starter.serving.refusals import Refusals
@@ -78,7 +79,7 @@ def build_worker(
             *activities,
         ],
         plugins=[*plugins, CarefulActivations(Refusals(client).watched)],
-        interceptors=[ProgrammingErrors(), *interceptors],
+        interceptors=[Heartbeats(), ProgrammingErrors(), *interceptors],
         **{**Settings().worker_options(), **options},
     )
 
@@ -90,7 +91,7 @@ def build_kinds_worker(client: Client, *, queue: str, **options: Any) -> Worker:
         task_queue=queue,
         workflows=[UnknownKindWorkflow],
         plugins=[CarefulActivations(Refusals(client).watched)],
-        interceptors=[ProgrammingErrors()],
+        interceptors=[Heartbeats(), ProgrammingErrors()],
         **{**Settings().worker_options(), **options},
     )
 

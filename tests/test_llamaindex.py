@@ -17,7 +17,7 @@ from workflows.frameworks import llamaindex as llamaindex_kinds
 
 BANANA, SUN = "What colour is a banana?", "How big is the sun?"
 
-pytestmark = pytest.mark.timeout(INSTALL_SECONDS)
+pytestmark = [pytest.mark.rare, pytest.mark.timeout(INSTALL_SECONDS)]
 
 
 class Flows(Host):

@@ -15,7 +15,7 @@ from tests.servers import Server
 from tests.wheels import INSTALL_SECONDS, run
 from workflows.contract import TaskRecord
 
-pytestmark = pytest.mark.timeout(INSTALL_SECONDS)
+pytestmark = [pytest.mark.rare, pytest.mark.timeout(INSTALL_SECONDS)]
 
 
 class Agents(Host):

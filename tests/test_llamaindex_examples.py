@@ -18,7 +18,7 @@ EXAMPLES = ROOT / "examples/llamaindex"
 PAGE = ROOT / "docs/llamaindex.md"
 KIND_LINES = 30
 
-pytestmark = pytest.mark.timeout(INSTALL_SECONDS)
+pytestmark = [pytest.mark.rare, pytest.mark.timeout(INSTALL_SECONDS)]
 
 
 @pytest.fixture(scope="module")

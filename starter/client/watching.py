@@ -145,7 +145,10 @@ class SessionWatch:
 
 
 async def task_progress(session: Session, task_id: str) -> Progress | None:
-    """What a running task last reported: of its activities, the one that beat last. Null where none has yet."""
+    """What a running task last reported: of its activities that report, the one that started last. Null where none has.
+
+    Not the one that beat last: workers beat for their activities, and repeat what one reported long ago.
+    """
     task = session.temporal.get_workflow_handle(task_workflow_id(session.id, task_id))
     try:
         found = await task.describe(rpc_timeout=READ_TIMEOUT)
@@ -153,8 +156,8 @@ async def task_progress(session: Session, task_id: str) -> Progress | None:
         if error.status != RPCStatusCode.NOT_FOUND:  # about to start, or ended long ago
             raise
         return None
-    beating = sorted(found.raw_description.pending_activities, key=lambda a: a.last_heartbeat_time.ToNanoseconds())
-    for activity in reversed(beating):
+    started = sorted(found.raw_description.pending_activities, key=lambda a: a.last_started_time.ToNanoseconds())
+    for activity in reversed(started):
         progress = await _decoded(session.temporal, activity.heartbeat_details.payloads)
         if progress:
             return progress

@@ -6,6 +6,7 @@ The reason for each default stands with it; `docs/operations.md` has the same ta
 import os
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
@@ -119,6 +120,8 @@ class Settings(BaseModel):
             "max_cached_workflows": self.max_cached_workflows,
             "sticky_queue_schedule_to_start_timeout": timedelta(seconds=STICKY_SECONDS),
             "max_concurrent_activities": self.max_concurrent_activities,
+            # Of activities that are no coroutines; a thread is made when one needs it.
+            "activity_executor": ThreadPoolExecutor(self.max_concurrent_activities, "activity"),
             "workflow_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),
             "activity_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),
         }

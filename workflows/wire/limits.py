@@ -124,6 +124,15 @@ DURATION_SECONDS = 10 * 365 * 86_400.0
 SHORTEST_SECONDS = 0.001
 """The shortest. What rounds to no microseconds at all would mean no timeout at all."""
 
+# --- messages that a kind keeps ---------------------------------------------------------------------------------------
+
+HISTORY_BYTES = 64 * KIB
+"""Messages of an agent's conversation, tool calls included: a quarter of the context. What undoes their trimming is as
+heavy, and fits the version log."""
+
+HISTORY_MESSAGES = 400
+"""The same by number: of short ones no model needs more of the past."""
+
 # --- budgets of one run ---------------------------------------------------------------------------------------------
 
 RUN_TASKS = 500
