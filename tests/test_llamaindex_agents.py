@@ -64,6 +64,20 @@ async def test_a_later_task_knows_what_was_said(harness: Harness, agents: Agents
     assert "first you asked: look_up B1" == (await agents.run(session, "what did I ask first?")).output
 
 
+async def test_messages_are_kept_with_the_calls_of_tools(harness: Harness, agents: Agents) -> None:
+    """As they were said: without the state that LlamaIndex puts before a user's words."""
+    session = await harness.open(context={"notes": ["before"]})
+    await agents.run(session, "note milk", "Keeper")
+    await agents.run(session, "look_up K1", "Keeper")
+    values = (await session.context()).values
+    roles = ["user", "assistant", "tool", "assistant"]
+    assert (roles * 2, ["before", "milk"]) == ([message["role"] for message in values["said"]], values["notes"])
+    words = [message["blocks"][0].get("text") for message in values["said"]]
+    assert ["note milk", None, "noted milk", "noted milk", "look_up K1", None, "K1: 42 euros", "K1: 42 euros"] == words
+    assert "model 5" in [step.partition(":")[0] for step in agents.steps()]
+    assert "first you asked: note milk" in str((await agents.run(session, "and first?", "Keeper")).output)
+
+
 async def test_a_tool_behind_an_approval_waits_for_a_person(harness: Harness, agents: Agents) -> None:
     session = await harness.open()
     for answer, output in [

@@ -1,7 +1,6 @@
 """The activities of an agent of LlamaIndex: one for its model, one for each of its tools."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.llamaindex.calls import ModelAnswer, ModelCall, Offered, ToolAnswer
+from activities.models.hiding import Secrets
 from activities.models.openai import RETRYABLE_REFUSALS
 from workflows.wire import limits
 from workflows.wire.encoding import carried, clip, plain
@@ -78,7 +78,9 @@ async def _asked(asking: Awaitable[Any], model: Any) -> ModelAnswer | Applicatio
     except ApplicationError:
         raise
     except Exception as error:  # noqa: BLE001 (whatever a provider's client may raise)
-        text = clip(_legible(str(error), model), limits.ERROR_MESSAGE_BYTES)
+        key = getattr(model, "api_key", None)
+        told = Secrets(key if isinstance(key, str) else "").hide_words(str(error))
+        text = clip(told, limits.ERROR_MESSAGE_BYTES)
         return ApplicationError(text, type=type(error).__name__, non_retryable=_refused(error))
     return ModelAnswer(
         message=reply.message.model_dump(mode="json", exclude_none=True),
@@ -86,14 +88,6 @@ async def _asked(asking: Awaitable[Any], model: Any) -> ModelAnswer | Applicatio
         usage=_usage_of(reply),
         finish_reason=_finish_reason_of(reply),
     )
-
-
-def _legible(text: str, model: Any) -> str:
-    """An error of a provider without the key of its model, and without what looks like one."""
-    key = getattr(model, "api_key", None)
-    if isinstance(key, str) and key:
-        text = text.replace(key, "[key]")
-    return re.sub(r"\bsk-\S+", "[key]", text)
 
 
 def _finish_reason_of(reply: Any) -> str | None:

@@ -75,6 +75,7 @@ def agent(
     ask: Collection[str] = (),
     inside: Collection[str] = (),
     keep: Collection[str] = (),
+    messages: str | None = None,
     tool_timeout: timedelta = timedelta(seconds=TOOL_TIMEOUT_SECONDS),
 ) -> "Agent":
     """A FunctionAgent, a ReActAgent or an AgentWorkflow of these, for kinds.
@@ -82,14 +83,16 @@ def agent(
     `name`: of its activities, the first agent's unless given. `ask`: the tools that are called once a person has said
     yes. `inside`: those that take the Context and may run in the workflow, where a replay repeats all they do but what
     they write to `ctx.store`, ask people or have activities do. `keep`: the context values that are in LlamaIndex's
-    `state` when it starts, which its models read, and that go back as a patch. `tool_timeout`: of one attempt.
+    `state` when it starts, which its models read, and that go back as a patch. `messages`: the context value that keeps
+    its messages from task to task, calls of tools included, within bounds; unless given, models read what the
+    transcript says. `tool_timeout`: of one attempt.
 
     Raises TypeError for anything else, ValueError for tools that are not there or not where they belong, and
     ImportError, saying what to install, where there is no LlamaIndex.
     """
     from workflows.frameworks.llamaindex_agents import Agent  # noqa: PLC0415 (an extra)
 
-    return Agent(given, name=name, ask=ask, inside=inside, keep=keep, tool_timeout=tool_timeout)
+    return Agent(given, name=name, ask=ask, inside=inside, keep=keep, messages=messages, tool_timeout=tool_timeout)
 
 
 class Flow:

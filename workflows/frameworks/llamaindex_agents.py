@@ -19,13 +19,16 @@ with workflow.unsafe.imports_passed_through():
     from activities.llamaindex.calls import ModelAnswer, ModelCall, ToolAnswer
     from activities.llamaindex.questions import Asked, Questions, UnfitAnswer, answer_event
     from activities.llamaindex.theirs import Context, StepId, TickAddEvent, TickStepResult, TickWaiterTimeout
-    from workflows.contract import TaskInput, TaskOutput
+    from workflows.contract import ContextPatch, TaskInput, TaskOutput
     from workflows.frameworks.llamaindex_loop import Conversation, DurableModel, DurableTool, LoopRuntime
     from workflows.frameworks.threads import inline_threads
     from workflows.kinds.approval import ask_approval
+    from workflows.kinds.history import history_of, history_patch
     from workflows.kinds.typed import changes
+    from workflows.kinds.usage import UsageSum
     from workflows.kinds.waiting import Unanswered, ask_person
     from workflows.wire import limits
+    from workflows.wire.conversation import conversation
     from workflows.wire.encoding import canonical, preview
     from workflows.wire.markdown import words_of
 
@@ -50,6 +53,7 @@ class Agent:
         ask: Collection[str],
         inside: Collection[str],
         keep: Collection[str],
+        messages: str | None,
         tool_timeout: timedelta,
     ) -> None:
         self.flow = given if isinstance(given, AgentWorkflow) else None
@@ -63,7 +67,8 @@ class Agent:
                 )
         self.agents = {agent.name: agent for agent in members}
         self.name = name or members[0].name
-        self.ask, self.inside, self.keep, self.tool_timeout = {*ask}, {*inside}, frozenset(keep), tool_timeout
+        self.ask, self.inside, self.keep = {*ask}, {*inside}, frozenset(keep)
+        self.messages, self.tool_timeout = messages, tool_timeout
         tools = {tool.metadata.name: tool for agent in self.agents.values() for tool in agent.tools or []}
         for unknown in sorted((self.ask | self.inside) - {*tools}):
             raise ValueError(f"there is no tool {unknown!r}")
@@ -115,7 +120,7 @@ class _Run:
 
     def __init__(self, agent: Agent, task: TaskInput) -> None:
         self.agent, self.task = agent, task
-        self.usage: dict[str, int | float] = {}
+        self._usage = UsageSum()
         self.finish_reason: str | None = None
         self._questions = Questions({})
         self._person = asyncio.Lock()
@@ -126,31 +131,31 @@ class _Run:
         self._flow = self._made()
 
     async def output(self) -> TaskOutput:
-        run_id = workflow.info().run_id
-        self._handler = self._flow.run(
+        run_id, past = workflow.info().run_id, self._past()
+        handler = self._flow.run(
             user_msg=_words(self.task.input),
-            chat_history=self._said() or None,
+            chat_history=past or None,
             memory=Conversation(),
             ctx=Context(self._flow),
             run_id=run_id,
         )
-        ended = asyncio.ensure_future(self._handler.stop_event_result())
-        try:
-            await workflow.wait({ended, self._failed}, return_when=asyncio.FIRST_COMPLETED)
-            if self._failed.done():
-                self._failed.result()
-            result = ended.result().result
-            state = await self._handler.ctx.store.get("state", default={})
-        finally:
-            for asking in self._asking:
-                asking.cancel()
-            if not ended.done():
-                ended.add_done_callback(lambda done: done.cancelled() or done.exception())
-                await self._handler.cancel_run()
+        ended = asyncio.ensure_future(handler.stop_event_result())
+        # What is under way when one of them fails, or the task is cancelled, ends with the workflow.
+        await workflow.wait({ended, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+        if self._failed.done():
+            self._failed.result()
+        result = ended.result().result
+        state = await handler.ctx.store.get("state", default={})
         output = result.response.content if result.structured_response is None else result.structured_response
         kept = {key: state[key] for key in self.agent.keep if key in state}
         patch = changes(self._given, kept) if self.task.context.write else None
-        return TaskOutput(output=output, patch=patch, usage=self.usage or None, finish_reason=self.finish_reason)
+        if patch and self.agent.messages:
+            memory = await handler.ctx.store.get("memory")  # a tool that edits the store leaves a copy there
+            said = self._said(memory.get_all()[len(past) :])
+            new = history_patch(self.task, said, self.agent.messages) or ContextPatch()
+            patch.set |= new.set
+            patch.append |= new.append
+        return TaskOutput(output=output, patch=patch, usage=self._usage.total, finish_reason=self.finish_reason)
 
     async def call_model(self, agent: str, call: ModelCall) -> ModelAnswer:
         last = call.messages[-1] if call.messages else {}
@@ -158,8 +163,7 @@ class _Run:
         answer: ModelAnswer = await self._activity(
             self.agent.model_of(agent), call, ModelAnswer, f"{agent}: {words}", **_MODEL_CALL
         )
-        for name, number in (answer.usage or {}).items():
-            self.usage[name] = self.usage.get(name, 0) + number
+        self._usage.add(answer.usage)
         self.finish_reason = answer.finish_reason
         return answer
 
@@ -265,12 +269,15 @@ class _Run:
         model = DurableModel(inner=agent.llm, agent=agent.name, run=self, known={t.metadata.name for t in tools})
         return agent.model_copy(update={"llm": model, "tools": tools, "streaming": False, "initial_state": {}})
 
-    def _said(self) -> list[Any]:
-        said = []
-        for turn in self.task.context.transcript:
-            said.append(ChatMessage(role="user", content=_words(turn.input)))
-            said.append(ChatMessage(role="assistant", content=_words(turn.output)))
-        return said
+    def _past(self) -> list[Any]:
+        if self.agent.messages:
+            return [ChatMessage.model_validate(message) for message in history_of(self.task, self.agent.messages)]
+        return [ChatMessage(**message) for message in conversation(self.task.context.transcript)]
+
+    def _said(self, messages: list[Any]) -> list[dict[str, Any]]:
+        """What this task added, as JSON. LlamaIndex has put its state before the user's words in the meantime."""
+        own = ChatMessage(role="user", content=_words(self.task.input))
+        return [message.model_dump(mode="json", exclude_none=True) for message in (own, *messages[1:])]
 
 
 def _words(value: Any) -> str:

@@ -131,6 +131,14 @@ shop = llamaindex.agent(
 )
 
 
+keeper = llamaindex.agent(
+    FunctionAgent(name="keeper", llm=Scripted(), tools=[look_up, note]),
+    inside=["note"],
+    keep=["notes"],
+    messages="said",
+)
+
+
 class Price(BaseModel):
     """A price."""
 
@@ -178,6 +186,13 @@ class TeamKind:
         return await team.run(task)
 
 
+@workflow.defn(name="Keeper", sandboxed=False, failure_exception_types=[Exception])
+class KeeperKind:
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        return await keeper.run(task)
+
+
 @workflow.defn(name="Priced", sandboxed=False, failure_exception_types=[Exception])
 class PricedKind:
     @workflow.run
@@ -194,6 +209,6 @@ class ThinkerKind:
 
 KINDS = SimplePlugin(
     "agents",
-    workflows=[ShopKind, TeamKind, PricedKind, ThinkerKind],
-    activities=[activity for agent in (shop, team, priced, thinker) for activity in agent.activities],
+    workflows=[ShopKind, TeamKind, KeeperKind, PricedKind, ThinkerKind],
+    activities=[activity for agent in (shop, team, keeper, priced, thinker) for activity in agent.activities],
 )

@@ -204,7 +204,7 @@ class Stays(Workflow):
     async def work(self, ev: StartEvent) -> StopEvent:
         log("begin")
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(3600)
         finally:
             log("stopped")
         return StopEvent(result=None)
