@@ -28,6 +28,7 @@ from starter import dev_server
 from starter.client.connection import NoServerError, connect, task_queue
 from starter.serving import telemetry
 from starter.serving.activations import CarefulActivations
+from starter.serving.agents import RegisteredAgents
 from starter.serving.deployment import deployment
 from starter.serving.heartbeats import Heartbeats
 from starter.serving.kinds import KindsError, check_converters, check_kinds, installed_kinds, kinds_named
@@ -78,7 +79,7 @@ def build_worker(
             watch_child,
             *activities,
         ],
-        plugins=[*plugins, CarefulActivations(Refusals(client).watched)],
+        plugins=[*plugins, RegisteredAgents(), CarefulActivations(Refusals(client).watched)],
         interceptors=[Heartbeats(), ProgrammingErrors(), *interceptors],
         **{**Settings().worker_options(), **options},
     )
@@ -90,7 +91,7 @@ def build_kinds_worker(client: Client, *, queue: str, **options: Any) -> Worker:
         client,
         task_queue=queue,
         workflows=[UnknownKindWorkflow],
-        plugins=[CarefulActivations(Refusals(client).watched)],
+        plugins=[RegisteredAgents(), CarefulActivations(Refusals(client).watched)],
         interceptors=[Heartbeats(), ProgrammingErrors()],
         **{**Settings().worker_options(), **options},
     )
@@ -160,7 +161,8 @@ def main() -> int:
         telemetry.set_up(settings)
         _complete(run_kinds(settings, options.kinds, options.task_queue) if options.kinds else run(settings, dev))
     except (NoServerError, FileNotFoundError, RuntimeError, ValueError) as error:
-        print(f"worker: {error}", file=sys.stderr)  # noqa: T201 (a person reads it)
+        cause = f": {error.__cause__!r}" if type(error) is RuntimeError and error.__cause__ else ""  # of the SDK
+        print(f"worker: {error}{cause}", file=sys.stderr)  # noqa: T201 (a person reads it)
         return 1
     except BaseException as error:  # noqa: BLE001 (an exit that nobody held back has ended the worker)
         print(f"worker: ended by {error!r}", file=sys.stderr)  # noqa: T201 (a person reads it)

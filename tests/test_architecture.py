@@ -11,7 +11,7 @@ from workflows.wire import records, requests, tasks
 from workflows.wire.errors import ErrorType
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("workflows", "activities", "starter", "benchmarks")
+PACKAGES = ("workflows", "activities", "starter", "benchmarks", "examples")
 FIRST_PARTY = {*PACKAGES, "worker"}
 WIRE = {"workflows.wire", "workflows.contract"}
 CLIENT = WIRE | {"starter.client"}
@@ -43,6 +43,8 @@ ALLOWED: dict[str, set[str]] = {
     "starter.__main__": {"starter.cli"},
     "worker": {"workflows", "activities", "starter.client.connection", "starter.dev_server", "starter.serving"},
     "benchmarks": {"benchmarks", "workflows", "activities", "starter", "worker"},
+    # What a kind of somebody else's imports from `durable_sessions`.
+    "examples": {"examples", "workflows.contract", "workflows.kinds"},
 }
 KNOWS_TEMPORAL = {f"workflows.wire.{name}" for name in ("attributes", "escapes", "messages", "outcomes")}
 """What of the wire is made of Temporal's own types: payloads, failures, search attributes."""

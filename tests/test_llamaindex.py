@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from starter.client import Session
+from tests.environments import INSTALL_SECONDS
 from tests.harness import WAIT, Harness
 from tests.llamaindex_host import LONG, Host, asked, failure, hosting
 from tests.servers import Server
-from tests.wheels import INSTALL_SECONDS
 from workflows.contract import ContextPatch, ContextPolicy, TaskRecord
 from workflows.frameworks import llamaindex as llamaindex_kinds
 

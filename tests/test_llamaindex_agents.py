@@ -9,10 +9,10 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 
 from starter.client import Session
+from tests.environments import INSTALL_SECONDS, run
 from tests.harness import Harness
 from tests.llamaindex_host import KINDS, LONG, Host, asked, failure, hosting
 from tests.servers import Server
-from tests.wheels import INSTALL_SECONDS, run
 from workflows.contract import TaskRecord
 
 pytestmark = [pytest.mark.rare, pytest.mark.timeout(INSTALL_SECONDS)]

@@ -8,10 +8,10 @@ import pytest
 
 from starter.client import Session
 from starter.program import ROOT
+from tests.environments import INSTALL_SECONDS
 from tests.harness import Harness, ask
 from tests.llamaindex_host import LONG, Host, asked, hosting
 from tests.servers import Server
-from tests.wheels import INSTALL_SECONDS
 from workflows.contract import Config
 
 EXAMPLES = ROOT / "examples/llamaindex"

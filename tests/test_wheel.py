@@ -12,8 +12,9 @@ import pytest
 import starter.exports
 from starter.dev_server import DevServer
 from starter.program import ROOT
+from tests.environments import INSTALL_SECONDS, run
 from tests.harness import WAIT
-from tests.wheels import INSTALL_SECONDS, environment_with, run
+from tests.wheels import environment_with
 
 
 @pytest.fixture(scope="module")
