@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from starter.client import Session
-from tests.harness import WAIT, Harness
+from tests.harness import WAIT, Harness, progress_of
 from tests.llamaindex_host import LONG, Host, asked, failure, hosting
 from tests.servers import Server
 from tests.wheels import INSTALL_SECONDS
@@ -70,6 +70,7 @@ async def test_a_killed_worker_costs_no_finished_step(harness: Harness, crashing
     session = await harness.open()
     task_id = await crashing.submit(session, "Three")
     await crashing.ran("begin 2")
+    assert 1 == (await progress_of(session, task_id)).done
     await crashing.restart()
     record = await session.result(task_id, LONG)
     assert ("completed", [1, 2, 3]) == (record.status, record.output)
