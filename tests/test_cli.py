@@ -105,7 +105,13 @@ async def test_an_answer_that_is_not_whole_is_told_as_such_wherever_it_is_shown(
     talked = (await run("chat", name, stdin="/quit\n")).out
     assert f"said by cut\n({told})\n" in talked
     assert 1 == talked.count("ended by")
+    await run("pause", name)
+    await run("submit", name, '{"output": "said late", "finish_reason": "length"}', "--json-input")
     async with on_terminal(server, harness, "chat", name) as terminal:
+        await terminal.shows(f"({told})")
+        await terminal.shows("/quit leaves")
+        await run("resume", name)
+        await terminal.shows("said late")
         await terminal.shows(f"({told})")
 
 

@@ -205,6 +205,19 @@ def test_a_tasks_page_says_whose_it_is_and_what_it_sees() -> None:
 
 
 @pytest.mark.parametrize(
+    ("read", "shown"),
+    [
+        ("all", "all"),
+        ("none", "none"),
+        ([f"key{number}" for number in range(30)], ", ".join(f"key{number}" for number in range(30))),
+        ([f"key{number}" for number in range(32)], ", ".join(f"key{number}" for number in range(30)) + ", and 2 more"),
+    ],
+)
+def test_a_tasks_page_names_the_values_it_may_see(read: Any, shown: str) -> None:
+    assert f", values: {shown}, last " in of_task(running("sun", options={"context": {"read": read}}))
+
+
+@pytest.mark.parametrize(
     ("task_input", "shown"),
     [
         ("How big?", "How big?"),

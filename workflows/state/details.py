@@ -1,6 +1,6 @@
 """What the Web UI shows of a session and of its tasks, as Markdown. Pure; every text from users is escaped."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -35,7 +35,7 @@ def of_task(state: SessionState) -> str:
     """What the running task's own page says from the start: whose it is, what it sees and may do."""
     running = state.running_task()
     task = running.task
-    values = task.read if isinstance(task.read, str) else ", ".join(text(key, _NAME) for key in task.read[:_KEYS])
+    values = task.read if isinstance(task.read, str) else _keys(task.read)
     return (
         f"Task `{task.task_id}` of session {link(state.session_id, state.session_id)}\n"
         f"**Submitted:** {_time(task.submitted_at)} · **time to end:** {task.timeout:g} seconds\n"
@@ -71,9 +71,7 @@ def _sections(state: SessionState) -> Iterator[str]:
     ]
     yield f"**Last {len(turns)} of {len(transcript)} turns**\n{_GAP.join(turns)}" if turns else ""
     yield _listed("Not completed", 0, _not_completed(state))
-    keys = [text(key, _NAME) for key in islice(values, _KEYS)]
-    keys += [f"and {len(values) - _KEYS} more"] if len(values) > _KEYS else []
-    yield f"**Context: version {state.context.version}**\nKeys: {', '.join(keys) or 'none'}"
+    yield f"**Context: version {state.context.version}**\nKeys: {_keys(values) or 'none'}"
     refused = (
         f"{_time(entry.at)} {text(entry.message, _NAME)}: {text(entry.error.type, _NAME)}, "
         f"{text(entry.error.message, _REASON)}; began with {verbatim(entry.preview, _REASON)}"
@@ -143,6 +141,11 @@ def _listed(title: str, count: int, lines: Iterable[str]) -> str:
     shown = [f"• {line}" for line in lines]
     more = [f"• and {count - len(shown)} more"] if count > len(shown) else []
     return "\n".join([f"**{title}{f': {count}' if count else ''}**", *shown, *more]) if shown else ""
+
+
+def _keys(keys: Collection[str]) -> str:
+    shown = ", ".join(text(key, _NAME) for key in islice(keys, _KEYS))
+    return f"{shown}, and {len(keys) - _KEYS} more" if len(keys) > _KEYS else shown
 
 
 def _id(state: SessionState, task_id: str) -> str:
