@@ -5,6 +5,7 @@ pydantic-ai and LangGraph are in our own environment. Each of the others is inst
 """
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from starter.client import Session
 from starter.program import ROOT
 from tests.environments import INSTALL_SECONDS, copied_source, ran, run
 from tests.harness import WAIT, run_task, snapshot_when
+from tests.openai_server import OpenAIServer, Reply, ok
 from tests.servers import Server
 from tests.shops import Shop, open_shop
 from workflows.contract import ContextPolicy, Question, Snapshot
@@ -164,8 +166,38 @@ async def test_openai_agents_sends_its_traces_where_that_is_asked_for(
         assert "CONNECT api.openai.com:443 HTTP/1.1" in await _heard(shop)
 
 
+def _calls_look_up() -> Reply:
+    call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"order": "H7"}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    usage = {"prompt_tokens": 30, "completion_tokens": 8, "total_tokens": 38}
+    body = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+    return Reply(body=json.dumps(body))
+
+
+async def test_a_real_model_of_pydantic_ai_is_told_of_the_turns_and_of_what_its_tools_said(
+    server: Server, tmp_path: Path
+) -> None:
+    """Its own client, on loopback; the two variables are all that a reader sets."""
+    usage = {"prompt_tokens": 40, "completion_tokens": 4, "total_tokens": 44}
+    async with OpenAIServer() as openai:
+        openai.script.extend([_calls_look_up(), ok("42 euros.", usage)])
+        settings = {"SHOP_MODEL": "openai-chat:gpt-test", "OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": openai.url}
+        async with open_shop(EXAMPLES[0], Path(sys.executable), server, tmp_path, settings) as shop:
+            session = await shop.open()
+            record = await run_task(session, "What does H7 cost?")
+            await run_task(session, "And the postage?")
+    assert ("42 euros.", {"requests": 2, "input_tokens": 70, "output_tokens": 12}) == (record.output, record.usage)
+    said = [[(part["role"], part.get("content")) for part in request.body["messages"]] for request in openai.requests]
+    assert ("tool", "H7 cost 42 euros") == said[1][-1]
+    turn = [("user", "What does H7 cost?"), ("assistant", "42 euros."), ("user", "And the postage?")]
+    assert turn == said[2][1:]
+
+
 @pytest.mark.environment
 def test_the_types_of_an_example_are_right_in_its_environment(example: Example, python: Path) -> None:
     """Our own checks leave out what our own environment has no packages for."""
+    if not example.alone:
+        pytest.skip("`make check` looks at them")
     files = sorted((ROOT / "examples" / example.folder).glob("*.py"))
     run(ROOT, python, "-m", "mypy", *files)

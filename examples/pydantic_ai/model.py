@@ -1,4 +1,4 @@
-"""The model of the shop: `SHOP_MODEL`, say openai:gpt-5-mini, or pydantic-ai's own fake with the examples' script."""
+"""The model of the shop: `SHOP_MODEL`, say openai-chat:gpt-5-mini, or pydantic-ai's fake with the examples' script."""
 
 import os
 
@@ -11,7 +11,7 @@ from pydantic_ai import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_ai.models import Model
+from pydantic_ai.models import infer_model
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from examples.offline import INPUT_TOKENS, OUTPUT_TOKENS, Call, reply
@@ -28,4 +28,5 @@ def _scripted(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
     return ModelResponse([part], usage=RequestUsage(input_tokens=INPUT_TOKENS, output_tokens=OUTPUT_TOKENS))
 
 
-MODEL: Model | str = os.environ.get("SHOP_MODEL") or FunctionModel(_scripted)
+# A name alone would be looked up by the first task: two seconds of imports, which a workflow may not take.
+MODEL = infer_model(name) if (name := os.environ.get("SHOP_MODEL")) else FunctionModel(_scripted)
