@@ -17,7 +17,15 @@ from starter.client import Session, SessionClient
 from starter.client.calls import UNANSWERED, NoWorkerError, SessionCalls, _HandedOver
 from starter.client.connection import NoServerError
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when, timeless
-from workflows.contract import Config, ContextPatch, ContextPolicy, TaskRecord, task_workflow_id
+from workflows.contract import (
+    Config,
+    ContextPatch,
+    ContextPolicy,
+    InjectedContext,
+    TaskInput,
+    TaskRecord,
+    task_workflow_id,
+)
 from workflows.wire.errors import SessionError
 
 
@@ -182,9 +190,10 @@ async def test_what_is_no_json_is_refused_before_anything_is_sent_by_every_verb(
 
 async def test_what_json_has_a_form_for_is_sent_in_that_form(harness: Harness) -> None:
     session = await harness.open(Config(default_kind="Show"))
-    given = {"tuple": (1, "two"), "model": ContextPolicy(read=["half \ud83d"]), "half \ud83d": MappingProxyType({})}
-    model = {"read": ["half \ufffd"], "transcript": None, "write": None}
-    assert {"tuple": [1, "two"], "model": model, "half \ufffd": {}} == (await ask(session, given))["input"]
+    half, whole = "half \ud83d", "half \ufffd"
+    given = {"tuple": (1, half), "model": ContextPolicy(read=[half]), half: MappingProxyType({})}
+    model = {"read": [whole], "transcript": None, "write": None}
+    assert {"tuple": [1, whole], "model": model, whole: {}} == (await ask(session, given))["input"]
 
 
 async def test_a_message_larger_than_any_session_reads_is_refused_before_it_is_sent(harness: Harness) -> None:
@@ -291,6 +300,29 @@ async def test_a_task_that_outlives_its_terminated_session_has_its_own_end(harne
         record.usage,
         record.finish_reason,
     )
+
+
+async def test_a_question_of_a_task_that_outlives_its_terminated_session_is_over_with_it(harness: Harness) -> None:
+    session = await harness.open()
+    await session.submit("tea", task_id="t", kind="Approve")
+    await snapshot_when(session, lambda s: s.status == "waiting")
+    await harness.temporal.get_workflow_handle(session.id).terminate()
+    await harness.temporal.get_workflow_handle(task_workflow_id(session.id, "t")).terminate()
+    (record,) = await _waiters(session, "t")
+    assert ("failed", "TaskTerminated", None) == (record.status, record.error.type, record.waiting_for)
+
+
+async def test_a_session_that_temporal_has_cancelled_is_told_as_what_it_is(harness: Harness) -> None:
+    """Ours close instead; one of another implementation, or of older code, may not."""
+    session = harness.client.get(f"session-{uuid.uuid4().hex[:12]}")
+    context = InjectedContext(version=0, write=True, values={}, transcript=[])
+    task = TaskInput(session_id="s", task_id="t", input=None, context=context)
+    handle = await harness.temporal.start_workflow("Hang", task, id=session.id, task_queue=harness.queue)
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    with pytest.raises(SessionError, match=r"SessionClosed: .* was cancelled"):
+        await session.submit(1)
 
 
 @pytest.mark.parametrize(("start", "end"), [("unfit", "failed"), (None, "timed_out")])

@@ -22,6 +22,7 @@ from workflows.contract import (
     StartRequest,
     TaskRequest,
 )
+from workflows.state.opening import opened
 from workflows.wire import limits
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import Carried, Request
@@ -205,6 +206,11 @@ def test_a_time_with_any_offset_is_the_same_moment_in_utc(time: str) -> None:
     assert f'"{MOMENT}"'.encode() in to_json(parsed(TaskRequest, TASK | {"not_before": time}))
 
 
+def test_a_task_queue_is_the_servers_own_only_by_how_it_begins() -> None:
+    for queue in ("my-temporal-sys-queue", "temporal-sys", "a/_sys/b", "_sys/b"):
+        assert queue == parsed(TaskRequest, TASK | {"task_queue": queue}).task_queue
+
+
 WRONG: dict[str, list[Any]] = {
     "task_id": ["", "-a", "a/b", "a\n", "ä", "x" * 129, "a\ud800", 5, None],
     "kind": ["", "k" * 256, 5, "Session"],
@@ -255,6 +261,7 @@ def test_a_task_request_refuses_and_names_the_field(field: str, value: Any) -> N
         (Config, {"queues": {"Shout": "/_sys/mine"}}),
         (Config, {"queues": {"Shout": ""}}),
         (Config, {"queues": {"": "shouting"}}),
+        (Config, {"queues": {"Session": "shouting"}}),
         (Config, {"queues": {"Shout": None}}),
         (Config, {"queues": {f"Shout{number}": "shouting" * 10 for number in range(50)}}),
         (Config, {"default_kind": "Session"}),
@@ -349,3 +356,10 @@ def test_an_id_checked_alone_is_refused_in_one_short_line(value: str) -> None:
 
 def test_the_id_of_a_tasks_workflow_is_its_sessions_and_its_own() -> None:
     assert contract.task_workflow_id("s", checked_id("a.b-c_1")) == "s/a.b-c_1"
+
+
+def test_a_session_that_is_to_begin_with_its_own_context_never_begins() -> None:
+    with refused("InvalidRequest") as caught:
+        opened([{"fork_of": {"session_id": "s"}}], "s", NOW, continued=False)
+    assert caught.value.message.startswith("fork_of")
+    assert opened([{"fork_of": {"session_id": "other"}}], "s", NOW, continued=False).fork_of

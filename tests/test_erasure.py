@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from starter.client import SessionClient
+from starter.client.calls import SessionCalls
 from starter.client.connection import connect
 from starter.client.erasure import Erased, Erasure, NotErasedError
 from starter.dev_server import EARLY
@@ -186,6 +187,24 @@ async def test_a_session_opened_under_the_freed_name_meanwhile_stays(harness: Ha
     assert {"Answer": 1, "Session": 1} == (await erasing).removed
     assert {"SessionClosed"} == refusals
     assert "yellow" in await ask(session, BANANA)
+
+
+@pytest.mark.not_on_test_server(CANNOT_LIST)
+async def test_a_session_that_is_erased_while_it_is_opened_was_closed(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the server's refusal of its name and the question why: not found, it could be opened at once."""
+    session, why_closed = await harness.open(), SessionCalls.why_closed
+    await session.close()
+    await session.finished(WAIT)
+
+    async def later(calls: SessionCalls) -> SessionError:
+        await Erasure(harness.temporal, session.id).run()
+        return await why_closed(calls)
+
+    monkeypatch.setattr(SessionCalls, "why_closed", later)
+    with pytest.raises(SessionError, match=r"^SessionClosed: .* was closed"):
+        await harness.client.open(session.id)
 
 
 @pytest.mark.not_on_test_server(CANNOT_LIST)
