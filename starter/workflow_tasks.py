@@ -4,10 +4,21 @@ Of its attempts the history has the first; what is asked of the worker meanwhile
 """
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import WorkflowTaskFailedEventAttributes
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import Client
+
+_NOBODYS_FAULT = {
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_UPDATE,
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_STICKY_TASK_QUEUE,
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW,
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND,
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FAILOVER_CLOSE_COMMAND,
+}
+"""Failures that are the server's way to have a workflow task done once more, say since a signal came in the moment in
+which the run was to continue as new: the next attempt goes through, with the same code."""
 
 _LAST_EVENTS = 100
 """Events of a page, read from the end of a history: what failed is behind the signals that came since."""
@@ -16,7 +27,7 @@ _LAST_EVENTS = 100
 async def failed_workflow_task(
     client: Client, workflow_id: str, run_id: str = ""
 ) -> WorkflowTaskFailedEventAttributes | None:
-    """How the workflow task failed that is tried again, if it did. Raises RPCError."""
+    """How the workflow task failed that is tried again, if the code did it. Raises RPCError."""
     request = GetWorkflowExecutionHistoryReverseRequest(
         namespace=client.namespace,
         execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
@@ -26,7 +37,8 @@ async def failed_workflow_task(
         page = await client.workflow_service.get_workflow_execution_history_reverse(request)
         for event in page.history.events:
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
-                return event.workflow_task_failed_event_attributes
+                failed = event.workflow_task_failed_event_attributes
+                return None if failed.cause in _NOBODYS_FAULT else failed
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
                 return None
         if not page.next_page_token:
