@@ -194,6 +194,13 @@ async def test_a_real_model_of_pydantic_ai_is_told_of_the_turns_and_of_what_its_
     assert turn == said[2][1:]
 
 
+def test_a_real_model_of_pydantic_ai_is_there_before_a_workflow_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name alone it would be looked up in the first task, too slowly for the SDK's two seconds now and then."""
+    monkeypatch.setenv("SHOP_MODEL", "openai-chat:gpt-test")
+    code = "import sys, examples.pydantic_ai.shop; print('openai' in sys.modules)"
+    assert "True\n" == run(ROOT, sys.executable, "-c", code)
+
+
 @pytest.mark.environment
 def test_the_types_of_an_example_are_right_in_its_environment(example: Example, python: Path) -> None:
     """Our own checks leave out what our own environment has no packages for."""
