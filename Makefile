@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev check format test test-all fuzz screenshots stress histories chaos soak
+.PHONY: help install demo dev check format test test-all fuzz screenshots examples stress histories chaos soak
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ fuzz: install ## 10,000 new examples of each property that needs no server: an h
 
 stress: install ## 20,000 signals to one session while its task waits, and a year of another: many minutes
 	$(RUN) -m pytest -m stress -s --timeout 900 $(ARGS)
+
+examples: install ## agents of frameworks that need an environment of their own: installed and tried, ten minutes
+	$(SLOW) $(RUN) -m pytest -m environment --timeout 900 tests/test_examples.py $(ARGS)
 
 histories: install ## record the histories that the suite replays, as the set of the present version
 	@$(RUN) -m tests.histories.record

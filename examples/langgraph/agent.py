@@ -1,7 +1,7 @@
 """A shop's agent as a graph of LangGraph: it looks orders up, and refunds them once a person said yes.
 
-Its nodes are activities, but for the one that asks: out of an activity, an interrupt has an id that a replay of the
-workflow does not know, and a person would be asked again.
+Its nodes are activities, but for the one that asks. Out of an activity an interrupt has an id that a replay of the
+workflow does not know: answered by that id, as several at once have to be, the person would be asked again.
 """
 
 import operator
