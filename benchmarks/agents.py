@@ -7,6 +7,7 @@ task; the session has its own beside them, the same for every kind. Then the wor
 import argparse
 import ast
 import asyncio
+import re
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -38,9 +39,10 @@ WAIT_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class Example:
-    """One folder of `examples/`. `alone`: in an environment and on a worker of its own."""
+    """One folder of `examples/`; its framework's and its kind's name. `alone`: environment and worker are its own."""
 
     folder: str
+    name: str
     kind: str
     alone: bool = False
 
@@ -50,16 +52,28 @@ class Example:
         return f"examples.{self.folder}.shop:KINDS"
 
     @property
-    def source(self) -> Path:
-        """Agent and kind."""
-        return ROOT / "examples" / self.folder / "shop.py"
+    def lines(self) -> int:
+        """What an author writes, agent and kind; the model is the reader's."""
+        files = [file for file in (ROOT / "examples" / self.folder).glob("*.py") if file.name != "model.py"]
+        return sum(code_lines(file.read_text()) for file in files)
+
+
+def code_lines(text: str) -> int:
+    """Lines without imports, docstrings, comments and empty ones."""
+    left_out = {number for number, line in enumerate(text.splitlines(), 1) if not line.partition("#")[0].strip()}
+    for node in ast.walk(ast.parse(text)):
+        documents = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        imports = isinstance(node, ast.With) and all(isinstance(part, _IMPORTS) for part in node.body)
+        if isinstance(node, ast.stmt) and (documents or imports or isinstance(node, _IMPORTS)):
+            left_out.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return len(text.splitlines()) - len(left_out)
 
 
 EXAMPLES = [
-    Example("pydantic_ai", "PydanticShop"),
-    Example("langgraph", "GraphShop"),
-    Example("openai_agents", "OpenAIShop", alone=True),
-    Example("google_adk", "AdkShop", alone=True),
+    Example("pydantic_ai", "pydantic-ai", "PydanticShop"),
+    Example("langgraph", "LangGraph", "GraphShop"),
+    Example("openai_agents", "OpenAI Agents", "OpenAIShop", alone=True),
+    Example("google_adk", "Google ADK", "AdkShop", alone=True),
 ]
 
 
@@ -73,18 +87,6 @@ class Cost:
     seconds: float
     again: dict[str, int]
     """Activities that ran more than once, with their attempts."""
-
-
-def code_lines(source: Path) -> int:
-    """The lines an author writes: without imports, docstrings, comments and empty ones."""
-    text = source.read_text()
-    left_out = {number for number, line in enumerate(text.splitlines(), 1) if not line.partition("#")[0].strip()}
-    for node in ast.walk(ast.parse(text)):
-        documents = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        imports = isinstance(node, ast.With) and all(isinstance(part, _IMPORTS) for part in node.body)
-        if isinstance(node, ast.stmt) and (documents or imports or isinstance(node, _IMPORTS)):
-            left_out.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return len(text.splitlines()) - len(left_out)
 
 
 def attempts(events: list[HistoryEvent]) -> dict[str, int]:
@@ -130,7 +132,7 @@ async def measure(example: Example, python: Path) -> Cost:
         async with serving(slow):
             seconds, again = await _killed(session, slow, ledger)
     size = sum(event.ByteSize() for event in events)
-    return Cost(code_lines(example.source), len(events), size, seconds, again)
+    return Cost(example.lines, len(events), size, seconds, again)
 
 
 async def _refund(session: Session) -> list[HistoryEvent]:
@@ -192,7 +194,7 @@ async def main(chosen: argparse.Namespace) -> int:
 
 
 def _said(again: dict[str, int]) -> str:
-    return ", ".join(f"{name}: {number}" for name, number in again.items())
+    return ", ".join(f"{re.split('__|[.]', name)[-1]}: {number}" for name, number in again.items())
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class Shop:
         self, example: Example, harness: Harness, worker: WorkerProcess, ledger: Path, outside: Outside
     ) -> None:
         self.example, self.worker, self.outside = example, worker, outside
-        self._harness, self._ledger = harness, ledger
+        self.harness, self._ledger = harness, ledger
 
     def ledger(self, order: str) -> list[str]:
         """What was done of that order in the shop's other system."""
@@ -51,8 +51,8 @@ class Shop:
 
     async def open(self) -> Session:
         """A new session."""
-        queues = {self.example.kind: f"{self._harness.queue}-shop"} if self.example.alone else {}
-        return await self._harness.open(Config(default_kind=self.example.kind, queues=queues))
+        queues = {self.example.kind: f"{self.harness.queue}-shop"} if self.example.alone else {}
+        return await self.harness.open(Config(default_kind=self.example.kind, queues=queues))
 
 
 @asynccontextmanager

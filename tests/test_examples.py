@@ -4,17 +4,22 @@ pydantic-ai and LangGraph are in our own environment. Each of the others is inst
 `examples/README.md` says; those tests bear the mark `environment`.
 """
 
+import ast
 import asyncio
 import json
+import os
+import re
+import shlex
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.agents import EXAMPLES, Example, attempts
+from benchmarks.agents import EXAMPLES, Example, attempts, code_lines
 from starter.client import Session
 from starter.program import ROOT
 from tests.environments import INSTALL_SECONDS, copied_source, ran, run
@@ -192,6 +197,52 @@ async def test_a_real_model_of_pydantic_ai_is_told_of_the_turns_and_of_what_its_
     assert ("tool", "H7 cost 42 euros") == said[1][-1]
     turn = [("user", "What does H7 cost?"), ("assistant", "42 euros."), ("user", "And the postage?")]
     assert turn == said[2][1:]
+
+
+def test_a_real_model_of_pydantic_ai_is_there_before_a_workflow_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name alone it would be looked up in the first task, too slowly for the SDK's two seconds now and then."""
+    monkeypatch.setenv("SHOP_MODEL", "openai-chat:gpt-test")
+    code = "import sys, examples.pydantic_ai.shop; print('openai' in sys.modules)"
+    assert "True\n" == run(ROOT, sys.executable, "-c", code)
+
+
+@pytest.mark.parametrize("page", ["examples/README.md", "docs/kinds.md"])
+def test_the_tables_say_how_long_each_example_is(page: str) -> None:
+    text = (ROOT / page).read_text()
+    table = text[text.index("| framework |") :].split("\n\n")[0]
+    cells = [[cell.strip() for cell in row.split("|")] for row in table.splitlines()[2:]]
+    told = [(re.sub(r"\(.*|[\d.]+$", "", name).strip("[] "), int(lines)) for _, name, _, lines, *_ in cells]
+    assert told == [(example.name, example.lines) for example in EXAMPLES]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.folder)
+def test_the_kind_of_an_example_is_no_longer_than_thirty_lines(example: Example) -> None:
+    text = (ROOT / "examples" / example.folder / "shop.py").read_text()
+    kinds = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    assert all(code_lines(ast.get_source_segment(text, kind) or "") <= 30 for kind in kinds)
+    assert kinds
+
+
+async def test_the_commands_of_the_readme_come_right(server: Server, tmp_path: Path) -> None:
+    page = (ROOT / "examples/README.md").read_text()
+    commands = re.findall(r"^python -m starter (\w+) demo ?(.*)$", page, re.MULTILINE)
+    said = []
+    async with open_shop(EXAMPLES[0], Path(sys.executable), server, tmp_path) as shop:
+        session = shop.harness.client.get(f"readme-{uuid.uuid4().hex}")
+        environment = {**os.environ, "TEMPORAL_ADDRESS": server.address, "SESSIONS_TASK_QUEUE": shop.harness.queue}
+        for verb, rest in commands:
+            if verb == "respond":  # as a person does, who has seen the question
+                await snapshot_when(session, _waits)
+            words = [sys.executable, "-m", "starter", verb, session.id, *shlex.split(rest)]
+            process = await asyncio.create_subprocess_exec(
+                *words, cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE
+            )
+            said.append((verb, (await process.communicate())[0].decode().strip()))
+            assert 0 == process.returncode, verb
+    assert ["open", "ask", "submit", "respond", "ask"] == [verb for verb, _ in said]
+    assert ["A7 cost 42 euros.", "You first asked: What does A7 cost?"] == [
+        text for verb, text in said if verb == "ask"
+    ]
 
 
 @pytest.mark.environment

@@ -1,6 +1,7 @@
 """A shop's agent as a graph of LangGraph: it looks orders up, and refunds them once a person said yes.
 
-Its nodes are activities, but for the one that asks.
+Its nodes are activities, but for the one that asks. Out of an activity an interrupt has an id that a replay of the
+workflow does not know: answered by that id, as several at once have to be, the person would be asked again.
 """
 
 import operator
@@ -47,7 +48,7 @@ async def think(state: State) -> dict[str, Any]:
 
 
 async def decide(state: State) -> Command[Any]:
-    """What the model's calls of tools come to. Were it not async, it would need a thread, which a workflow has not."""
+    """What comes of the model's calls. It runs in the workflow, where it has to be async: a workflow has no threads."""
     calls: list[ToolCall] = getattr(state["messages"][-1], "tool_calls", [])
     acts, refused = list[Send](), list[ToolMessage]()
     for call in calls:

@@ -24,7 +24,7 @@ class GraphShopWorkflow:
         state = await agent.ainvoke({"messages": [*history, ("user", str(task.input))]}, config)
         while asked := state.get("__interrupt__"):
             said = await ask_person(task, asked[0].value, choices=["yes", "no"])
-            state = await agent.ainvoke(Command(resume=said), config)  # not by its id, which is another in a replay
+            state = await agent.ainvoke(Command(resume=said), config)
         usage = {name: sum(call.get(name, 0) for call in state["usage"]) for name in ("input_tokens", "output_tokens")}
         return TaskOutput(output=state["messages"][-1].content, usage={"requests": len(state["usage"]), **usage})
 
