@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from temporalio.client import Client, WorkflowQueryFailedError
+from temporalio.client import Client, WorkflowFailureError, WorkflowQueryFailedError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.models.offline import OfflineModel
 from activities.models.protocol import ModelReply, ModelRequest
@@ -31,6 +32,16 @@ def ended(record: TaskRecord) -> tuple[str, str | None]:
     return record.status, record.error.type if record.error else None
 
 
+async def final(temporal: Client, workflow_id: str) -> bool:
+    """Whether a workflow failed of what no repetition mends, should its starter have asked for one."""
+    with pytest.raises(WorkflowFailureError) as failed:
+        await temporal.get_workflow_handle(workflow_id).result()
+    cause: BaseException | None = failed.value.cause
+    while isinstance(cause, ActivityError):
+        cause = cause.cause
+    return isinstance(cause, ApplicationError) and cause.non_retryable
+
+
 @pytest.mark.parametrize("cached", [0, 100])
 async def test_an_exit_ends_its_task_by_name_and_the_worker_goes_on(temporal: Client, cached: int) -> None:
     harness = Harness(temporal)
@@ -49,6 +60,7 @@ async def test_an_exit_ends_its_task_by_name_and_the_worker_goes_on(temporal: Cl
             assert ("failed", name) == ended(record), place
             assert record.error
             assert name in record.error.message
+            assert await final(temporal, task_workflow_id(session.id, record.task_id)), place
         assert ("failed", "SystemExit") == ended(await run_task(session, "model", kind="Answer"))
         await session.submit("stay", task_id="stays")
         await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
@@ -61,28 +73,30 @@ async def test_an_exit_ends_its_task_by_name_and_the_worker_goes_on(temporal: Cl
     await harness.replay_all()
 
 
+@pytest.mark.parametrize("place", ["_step", "_take"])
 async def test_a_session_never_fails_over_an_exit_and_goes_on_with_better_code(
-    temporal: Client, monkeypatch: pytest.MonkeyPatch
+    temporal: Client, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
+    """Be it in its main line or in a handler."""
     harness = Harness(temporal)
     async with build_worker(temporal, OfflineModel(), queue=harness.queue, kinds=[ShowWorkflow]):
         session = await harness.open(Config(default_kind="Show"))
         await session.snapshot()
-        step = SessionWorkflow._step
+        better = getattr(SessionWorkflow, place)
         failures = []
 
-        async def exits(workflow: SessionWorkflow) -> None:
+        def exits(*_: object) -> None:
             failures.append(1)
             if len(failures) % 2:
                 sys.exit(1)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(SessionWorkflow, "_step", exits)
+        monkeypatch.setattr(SessionWorkflow, place, exits)
         await session.submit(1, task_id="t")
         async with asyncio.timeout(WAIT):
             while len(failures) < 2:  # noqa: ASYNC110 (it is counted in a thread of the worker)
                 await asyncio.sleep(0.1)
-        monkeypatch.setattr(SessionWorkflow, "_step", step)
+        monkeypatch.setattr(SessionWorkflow, place, better)
         assert "completed" == (await session.result("t", WAIT)).status
     await harness.replay_all()
 

@@ -12,11 +12,13 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
-from tests.samples import JSON
+from tests.samples import JSON, refused
 from workflows.contract import ContextPatch, Question, TaskOutput
 from workflows.temporal.backlog import Backlog
+from workflows.wire.encoding import plain
+from workflows.wire.limits import MESSAGE_BYTES
 from workflows.wire.mending import mended, mended_json, mended_value, texts_of
-from workflows.wire.messages import DATA_CONVERTER
+from workflows.wire.messages import DATA_CONVERTER, decoded, remains
 
 TEXT = st.text(st.characters() | st.sampled_from("\ud83d\ude00\\u"))
 BROKEN = st.recursive(
@@ -95,6 +97,8 @@ def test_patches_and_questions_of_a_kind_are_mended_as_they_are_made() -> None:
 @pytest.mark.parametrize("final", [True, False])
 def test_a_failure_with_half_a_character_is_reported_with_its_causes(final: bool) -> None:
     error = ApplicationError(HALF, type=f"{HALF}Error", non_retryable=final)
+    with pytest.raises(ApplicationError):  # for its traceback
+        raise error
     error.__cause__ = KeyError(HALF)
     failures = [Failure(), Failure()]
     DATA_CONVERTER.failure_converter.to_failure(error, CONVERTER, failures[0])
@@ -104,6 +108,7 @@ def test_a_failure_with_half_a_character_is_reported_with_its_causes(final: bool
     for failure in (failures[0], failures[1].cause):
         info = failure.application_failure_info
         assert (WHOLE, f"{WHOLE}Error", final) == (failure.message, info.type, info.non_retryable)
+        assert "raise error" in failure.stack_trace
 
 
 @pytest.mark.parametrize(
@@ -115,6 +120,7 @@ def test_a_failure_with_half_a_character_is_reported_with_its_causes(final: bool
         ({"task_id": 'a"{'}, r'{"x":"\"task_id\":","task_id":"a\"{"'),
         ({"task_id": "a"}, r'{"x":"}{[\\","task_id":"\u0061"'),
         ({}, '["task_id","a"]'),
+        ({}, '["task_id":"a"'),
         ({}, '"task_id":"a"'),
         ({}, '{"task_id":"breaks o'),
         ({}, '{"task_id":"a\\ud83d"}'),
@@ -131,6 +137,25 @@ def test_texts_of_an_object_that_parses_are_those_it_has(body: dict[str, Any]) -
     found = {name: body[name] for name in ("task_id", "kind") if isinstance(body.get(name), str)}
     for ensure_ascii in (True, False):
         assert found == texts_of(("task_id", "kind"), json.dumps(body, ensure_ascii=ensure_ascii).encode())
+
+
+def test_a_model_of_any_program_is_sent_mended() -> None:
+    assert {"output": [WHOLE], "patch": None, "usage": None} == plain(TaskOutput(output=[HALF]))
+
+
+def test_what_is_refused_unread_keeps_whose_it_is_and_of_what_kind() -> None:
+    def sent(data: bytes) -> list[RawValue]:
+        return [RawValue(Payload(metadata={"encoding": b"json/plain"}, data=data))]
+
+    broken = sent(b'{"task_id":"a","kind":"Shout","input":"cut off')
+    large = sent(b'{"task_id":"a","kind":"Shout","input":"' + b"x" * MESSAGE_BYTES)
+    for message in (broken, large, [*broken, *broken]):
+        assert {"task_id": "a", "kind": "Shout"} == remains(message)
+    with refused("InputTooLarge"):
+        decoded(large)
+    with refused("InvalidRequest"):
+        decoded([*broken, *broken])
+    assert None is remains([]) is remains(sent(b"{"))
 
 
 def test_a_message_that_does_not_parse_is_found_while_it_waits_its_turn() -> None:

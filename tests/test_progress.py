@@ -27,6 +27,10 @@ def test_a_report_is_one_heartbeat_of_the_contracts_shape() -> None:
     assert {"done": 3, "total": 10, "note": "page 3"} == beat.model_dump(mode="json")
 
 
+def test_half_a_character_in_a_note_costs_no_progress() -> None:
+    assert "half \ufffd" == Progress(done=1, note="half \ud83d").note
+
+
 def test_a_note_stays_one_short_line() -> None:
     beat = _reported(done=1, note="line\n" * 1_000)[0]
     assert isinstance(beat, Progress)
