@@ -1,0 +1,15 @@
+"""A synchronous piece that holds up its event loop the first time, in this process."""
+
+import threading
+import time
+
+TRIED = threading.Event()
+SECONDS = 4
+"""Longer than the two after which the SDK gives workflow code up."""
+
+
+def slow_once() -> None:
+    """Sleep at the first call since `TRIED` was cleared."""
+    if not TRIED.is_set():
+        TRIED.set()
+        time.sleep(SECONDS)
