@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev check format test test-all fuzz screenshots stress histories chaos soak
+.PHONY: help install demo dev check format test test-all examples fuzz screenshots stress histories chaos soak
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,15 +35,21 @@ format: install ## apply what `check` asks of the format
 
 # Most tests wait for a server, so more of them run at once than there are processors; what shares one waits longer.
 PARALLEL := -n 4 --dist worksteal
-SLOW := SESSIONS_TEST_SLOWNESS=$(or $(SESSIONS_TEST_SLOWNESS),3)
+# A suite of many processes, each of which would compile our modules anew where the environment keeps Python from it.
+SLOW := PYTHONDONTWRITEBYTECODE= SESSIONS_TEST_SLOWNESS=$(or $(SESSIONS_TEST_SLOWNESS),3)
 
-test: install ## the whole suite, on the dev server; virtual time on the one that skips it
-	$(SLOW) $(RUN) -m pytest $(PARALLEL) $(ARGS)
+RARE := -m "not stress and not environment"
 
-test-all: install ## the suite on all three servers
-	$(SLOW) $(RUN) -m pytest $(PARALLEL) --server dev $(ARGS)
-	$(SLOW) $(RUN) -m pytest $(PARALLEL) --server skipping $(ARGS)
-	$(SLOW) $(RUN) -m pytest $(PARALLEL) --server test-server $(ARGS)
+test: install ## the suite, on the dev server; virtual time on the one that skips it. ALL=1 adds what is slow and rare
+	$(SLOW) $(RUN) -m pytest $(PARALLEL) $(if $(ALL),$(RARE)) $(ARGS)
+
+test-all: install ## the suite with what is slow and rare, on all three servers
+	$(SLOW) $(RUN) -m pytest $(PARALLEL) $(RARE) --server dev $(ARGS)
+	$(SLOW) $(RUN) -m pytest $(PARALLEL) $(RARE) --server skipping $(ARGS)
+	$(SLOW) $(RUN) -m pytest $(PARALLEL) $(RARE) --server test-server $(ARGS)
+
+examples: install ## the examples whose agent framework needs an environment of its own, which this installs
+	$(SLOW) $(RUN) -m pytest -m environment $(ARGS)
 
 # The properties that need no server; their files.
 PROPERTIES := $(addprefix tests/test_,contract_properties.py pending.py ledger.py tasks.py encoding.py \

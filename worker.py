@@ -28,7 +28,9 @@ from starter import dev_server
 from starter.client.connection import NoServerError, connect, task_queue
 from starter.serving import telemetry
 from starter.serving.activations import CarefulActivations
+from starter.serving.agents import RegisteredAgents
 from starter.serving.deployment import deployment
+from starter.serving.heartbeats import Heartbeats
 from starter.serving.kinds import KindsError, check_converters, check_kinds, installed_kinds, kinds_named
 from starter.serving.programming_errors import ProgrammingErrors
 from starter.serving.refusals import Refusals
@@ -77,8 +79,8 @@ def build_worker(
             watch_child,
             *activities,
         ],
-        plugins=[*plugins, CarefulActivations(Refusals(client).watched)],
-        interceptors=[ProgrammingErrors(), *interceptors],
+        plugins=[*plugins, RegisteredAgents(), CarefulActivations(Refusals(client).watched)],
+        interceptors=[Heartbeats(), ProgrammingErrors(), *interceptors],
         **{**Settings().worker_options(), **options},
     )
 
@@ -89,8 +91,8 @@ def build_kinds_worker(client: Client, *, queue: str, **options: Any) -> Worker:
         client,
         task_queue=queue,
         workflows=[UnknownKindWorkflow],
-        plugins=[CarefulActivations(Refusals(client).watched)],
-        interceptors=[ProgrammingErrors()],
+        plugins=[RegisteredAgents(), CarefulActivations(Refusals(client).watched)],
+        interceptors=[Heartbeats(), ProgrammingErrors()],
         **{**Settings().worker_options(), **options},
     )
 
@@ -159,7 +161,8 @@ def main() -> int:
         telemetry.set_up(settings)
         _complete(run_kinds(settings, options.kinds, options.task_queue) if options.kinds else run(settings, dev))
     except (NoServerError, FileNotFoundError, RuntimeError, ValueError) as error:
-        print(f"worker: {error}", file=sys.stderr)  # noqa: T201 (a person reads it)
+        cause = f": {error.__cause__!r}" if type(error) is RuntimeError and error.__cause__ else ""  # of the SDK
+        print(f"worker: {error}{cause}", file=sys.stderr)  # noqa: T201 (a person reads it)
         return 1
     except BaseException as error:  # noqa: BLE001 (an exit that nobody held back has ended the worker)
         print(f"worker: ended by {error!r}", file=sys.stderr)  # noqa: T201 (a person reads it)

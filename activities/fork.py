@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contract import ContextView, ForkSource
-from workflows.wire.errors import NOT_READY, ErrorType
+from workflows.wire.errors import NOT_READY, ErrorType, refusal_in
 from workflows.wire.limits import FORK_GLANCE_SECONDS
 
 
@@ -18,9 +18,10 @@ from workflows.wire.limits import FORK_GLANCE_SECONDS
 async def read_context(source: ForkSource) -> ContextView:
     """The context of a session, open or closed, as of a version (default: now).
 
-    A source that is a fork itself is asked again until it has read its own: raises a retryable ApplicationError
-    (NotReady). Raises non-retryable ones: SessionNotFound, UnknownVersion; InvalidRequest where it never will have,
-    since it ended before that, or waits for the session that asks.
+    A source that is a fork itself is asked again until it has read its own, and one over which its worker's code fails
+    until it does not: raises a retryable ApplicationError (NotReady). Raises non-retryable ones: SessionNotFound,
+    UnknownVersion; InvalidRequest where it never will have, since it ended before that, or waits for the session that
+    asks.
     """
     try:
         view = await _view(source)
@@ -46,8 +47,10 @@ async def _view(source: ForkSource) -> ContextView:
     try:
         view: ContextView = await _handle(source.session_id).query("context", source.version, result_type=ContextView)
     except WorkflowQueryFailedError as error:
-        name, _, message = str(error).partition(": ")
-        raise ApplicationError(message, type=name, non_retryable=name != NOT_READY) from None
+        refusal = refusal_in(str(error))
+        if refusal is None:  # its code is at fault, which other code mends
+            raise ApplicationError(str(error), type=NOT_READY) from None
+        raise ApplicationError(refusal.message, type=refusal.type, non_retryable=refusal.type != NOT_READY) from None
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise

@@ -24,6 +24,7 @@ class WorkerProcess:
     """A worker, run as `python -m module`, with the address and the task queue in its environment.
 
     `settings`: further variables; of the caller's own none named `SESSIONS_` is passed on.
+    `arguments`: what comes after the module; `python`: that of another environment.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class WorkerProcess:
         module: str = WORKER,
         log: Path | None = None,
         settings: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
+        python: Path | str = sys.executable,
     ) -> None:
         # The offline model and the default settings are what is measured with.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SESSIONS_")}
         ours = {"TEMPORAL_ADDRESS": address, "SESSIONS_TASK_QUEUE": queue}
         self._environment = {**inherited, **ours, **(settings or {})}
-        self._arguments: Sequence[str] = ("-m", module)
+        self._command: Sequence[Path | str] = (python, "-m", module, *arguments)
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
 
@@ -59,8 +62,7 @@ class WorkerProcess:
         said = self._log.open("ab") if self._log else asyncio.subprocess.DEVNULL
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *self._arguments,
+                *self._command,
                 cwd=ROOT,
                 env=self._environment,
                 stdout=said,  # where the SDK's core logs

@@ -28,7 +28,7 @@ COUNTDOWN_SECONDS = 6
 """Long enough to kill its worker in the middle, short enough to watch."""
 
 TASK_SECONDS = 45.0
-"""The longest wait for one task: a killed worker is noticed after five seconds and its sticky queue after ten."""
+"""The longest wait for one task: a killed worker is noticed after five seconds, or ten if it had a workflow task."""
 
 
 @dataclass

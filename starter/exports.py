@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         TaskRecord,
         TaskRequest,
     )
+    from workflows.frameworks import llamaindex as llamaindex  # noqa: PLC0414 (a name to import, if not by `*`)
     from workflows.kinds.typed import context_of, patch_of
     from workflows.kinds.waiting import Unanswered, ask_person
     from workflows.wire.errors import ErrorType, SessionError
@@ -45,6 +46,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "llamaindex":  # a module, and not for `import *`: its framework may not be there
+        import workflows.frameworks.llamaindex as framework  # noqa: PLC0415
+
+        return framework
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in {"Session", "SessionClient"}:

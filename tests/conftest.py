@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from temporalio.client import Client
@@ -12,9 +13,10 @@ from starter.client.connection import connect
 from starter.dev_server import DevServer
 from tests import canary
 from tests.conformance.caller import SLOWNESS
-from tests.harness import Harness
+from tests.harness import Harness, be_patient
 from tests.pages import WebUi
 from tests.servers import DEV, KINDS, TEST_SERVER, Server, running, server_of
+from tests.wheels import build, environment_with
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """The mark that keeps a test from a server, with the server's fact; a key that nothing may keep."""
     os.environ.setdefault("PYTEST_TIMEOUT", str(float(config.getini("timeout")) * SLOWNESS))
     config.addinivalue_line("markers", "not_on_test_server(fact): the time-skipping test server cannot do this")
+    be_patient()
     os.environ[canary.VARIABLE] = canary.SECRET
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has it so in its background
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -96,3 +99,15 @@ async def own_sessions(server: Server, temporal: Client) -> AsyncIterator[tuple[
     async with harness.worker():
         yield server.address, harness.queue
     await harness.replay_all()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of what is here."""
+    return build(tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def llamaindex(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has the wheel and LlamaIndex."""
+    return environment_with(tmp_path_factory.mktemp("llamaindex"), wheel, "cli,llamaindex")

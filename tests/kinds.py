@@ -164,14 +164,14 @@ class LeaveWorkflow:
 
 @workflow.defn(name="Late", failure_exception_types=[Exception])
 class LateWorkflow:
-    """Raises after a second, or returns what is no result."""
+    """Raises after a second, or returns what is no result, or its input."""
 
     @workflow.run
     async def run(self, task: TaskInput) -> object:
         await workflow.sleep(1)
         if task.input == "raise":
             raise ApplicationError("out of tea", type="OutOfTea", non_retryable=True)
-        return {"answer": "under another name"}
+        return {"answer": "under another name"} if task.input == "unfit" else task.input
 
 
 @workflow.defn(name="Approve", failure_exception_types=[Exception])
@@ -286,7 +286,8 @@ class OverdoWorkflow:
             case "argument":
                 await workflow.execute_activity(note_length, large, start_to_close_timeout=seconds)
             case "activities":
-                some = (workflow.execute_activity(note_length, "", start_to_close_timeout=seconds) for _ in range(5000))
+                # The server takes 2,000 at once.
+                some = (workflow.execute_activity(note_length, "", start_to_close_timeout=seconds) for _ in range(2100))
                 await asyncio.gather(*some)
             case "queue":
                 await workflow.execute_activity(note_length, "", task_queue="/_sys/a/1", start_to_close_timeout=seconds)

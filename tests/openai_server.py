@@ -1,6 +1,7 @@
 """A real HTTP server on loopback that speaks enough of OpenAI's chat completions, and every fault worth a test."""
 
 import asyncio
+import base64
 import json
 from collections import deque
 from collections.abc import Mapping
@@ -10,18 +11,33 @@ from typing import Any, Self
 
 KEY = "<key>"
 MASKED_KEY = "<masked key>"
-"""What a body says where the server shall echo the caller's key, whole or the way OpenAI masks it."""
+PART_OF_KEY = "<part of the key>"
+BASE64_KEY = "<key in base64>"
+HEX_KEY = "<key in hexadecimal>"
+PERCENT_KEY = "<key in percents>"
+UNICODE_KEY = "<key in escapes>"
+HEAD = "<head>"
+BASE64_HEAD = "<head in base64>"
+"""What a reply says where the server shall echo the caller's key, whole, the way OpenAI masks it, in part or in
+disguise; or the head of the request, address and headers, as a debugging endpoint does."""
+
+DISGUISES = [PART_OF_KEY, BASE64_KEY, HEX_KEY, PERCENT_KEY, UNICODE_KEY, HEAD, BASE64_HEAD]
+"""All but the whole and the masked one."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """How one request is answered: `body` after `delay` seconds; with `cut` only half of it, then nothing more."""
+    """How one request is answered: `body` after `delay` seconds; with `cut` only half of it, then nothing more.
+
+    `reason` is what HTTP has behind the status.
+    """
 
     status: int = 200
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
     cut: bool = False
+    reason: str = "-"
 
 
 @dataclass(frozen=True)
@@ -31,23 +47,51 @@ class Received:
     target: str
     headers: dict[str, str]
     body: Any
+    head: str = ""
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def key(self) -> str:
-        return self.headers["authorization"].removeprefix("Bearer ")
+        return self.headers["authorization"].partition(" ")[2]
+
+    def echoed(self, text: str) -> str:
+        """`text` with what it asks for of this request in its places."""
+        key = self.key
+        said = {
+            KEY: key,
+            MASKED_KEY: f"{key[:8]}{'*' * 12}{key[-4:]}",
+            PART_OF_KEY: key[5:20],
+            BASE64_KEY: base64.b64encode(key.encode()).decode(),
+            HEX_KEY: key.encode().hex(),
+            PERCENT_KEY: "".join(f"%{ord(letter):02X}" for letter in key),
+            UNICODE_KEY: "".join(f"\\u{ord(letter):04x}" for letter in key),
+            HEAD: " ".join(self.head.split()),
+            BASE64_HEAD: base64.b64encode(self.head.encode()).decode(),
+        }
+        for place, words in said.items():
+            text = text.replace(place, words)
+        return text
 
 
-def ok(text: str = "Yellow.", usage: Any = None, *, delay: float = 0.0, cut: bool = False) -> Reply:
-    """A good answer, at once or slowly, whole or cut off in the middle."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+def ok(
+    text: str | None = "Yellow.",
+    usage: Any = None,
+    *,
+    finish_reason: Any = "stop",
+    refusal: str | None = None,
+    delay: float = 0.0,
+    cut: bool = False,
+) -> Reply:
+    """An answer, good unless said otherwise, at once or slowly, whole or cut off in the middle."""
+    message = {"role": "assistant", "content": text, "refusal": refusal}
+    choice = {"index": 0, "message": message, "finish_reason": finish_reason}
     body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
     return Reply(body=json.dumps(body if usage is None else {**body, "usage": usage}), delay=delay, cut=cut)
 
 
-def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
+def refusal(status: int, message: str, headers: Mapping[str, str] | None = None, code: str | None = None) -> Reply:
     """An error in the provider's JSON."""
-    body = {"error": {"message": message, "type": "some_error", "param": None, "code": None}}
+    body = {"error": {"message": message, "type": code or "some_error", "param": None, "code": code}}
     return Reply(status, json.dumps(body), headers or {})
 
 
@@ -97,7 +141,7 @@ class OpenAIServer:
             if reply.delay and await _hangs_up(reader, reply.delay):
                 request.hung_up.set()
                 return
-            writer.write(_encoded(reply, request.key))
+            writer.write(_encoded(reply, request))
             await writer.drain()
         finally:
             writer.close()
@@ -110,7 +154,7 @@ async def _read(reader: asyncio.StreamReader) -> Received:
     first, *lines = head.split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     body = await reader.readexactly(int(headers["content-length"]))
-    return Received(first.split()[1], headers, json.loads(body))
+    return Received(first.split()[1], headers, json.loads(body), head)
 
 
 async def _hangs_up(reader: asyncio.StreamReader, seconds: float) -> bool:
@@ -123,10 +167,10 @@ async def _hangs_up(reader: asyncio.StreamReader, seconds: float) -> bool:
         return True
 
 
-def _encoded(reply: Reply, key: str) -> bytes:
-    masked = f"{key[:8]}{'*' * 12}{key[-4:]}"
-    body = reply.body.replace(KEY, key).replace(MASKED_KEY, masked).encode()
+def _encoded(reply: Reply, request: Received) -> bytes:
+    body = request.echoed(reply.body).encode()
     headers = {"content-type": "application/json", **reply.headers, "connection": "close"}
-    lines = [f"HTTP/1.1 {reply.status} -", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [f"HTTP/1.1 {reply.status} {request.echoed(reply.reason)}"]
+    lines += [f"{name}: {request.echoed(value)}" for name, value in headers.items()]
     head = "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode()
     return head + (body[: len(body) // 2] if reply.cut else body)

@@ -11,7 +11,7 @@ from workflows.wire import records, requests, tasks
 from workflows.wire.errors import ErrorType
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("workflows", "activities", "starter", "benchmarks")
+PACKAGES = ("workflows", "activities", "starter", "benchmarks", "examples")
 FIRST_PARTY = {*PACKAGES, "worker"}
 WIRE = {"workflows.wire", "workflows.contract"}
 CLIENT = WIRE | {"starter.client"}
@@ -25,14 +25,16 @@ ALLOWED: dict[str, set[str]] = {
     "workflows.temporal": WIRE | {"workflows.state", "workflows.temporal", "activities"},
     "workflows.session": WIRE | {"workflows.state", "workflows.temporal", "activities"},
     "workflows.kinds": WIRE | {"workflows.kinds", "activities"},
+    "workflows.frameworks": WIRE | {"workflows.frameworks", "workflows.kinds", "activities"},
     "activities": WIRE | {"activities"},
     # Whether a new session's context fits is found out before it costs the id.
     "starter": set(),
-    "starter.exports": CLIENT | {"workflows.kinds"},
+    "starter.exports": CLIENT | {"workflows.frameworks", "workflows.kinds"},
     "starter.program": set(),
     "starter.worker_process": {"starter.program"},
-    "starter.client": CLIENT | {"workflows.state.context"},
-    "starter.serving": WIRE | {"starter.serving", "workflows.temporal.metrics"},
+    "starter.workflow_tasks": set(),
+    "starter.client": CLIENT | {"workflows.state.context", "starter.workflow_tasks"},
+    "starter.serving": WIRE | {"starter.serving", "starter.workflow_tasks", "workflows.temporal.metrics"},
     "starter.cli": CLIENT | {"starter.cli", "starter.program"},
     "starter.cli.serving": {"starter.cli", "starter.dev_loop", "starter.dev_server", "starter.program"},
     "starter.dev_loop": {"starter.dev_server", "starter.worker_process"},
@@ -41,6 +43,8 @@ ALLOWED: dict[str, set[str]] = {
     "starter.__main__": {"starter.cli"},
     "worker": {"workflows", "activities", "starter.client.connection", "starter.dev_server", "starter.serving"},
     "benchmarks": {"benchmarks", "workflows", "activities", "starter", "worker"},
+    # What a kind of somebody else's imports from `durable_sessions`.
+    "examples": {"examples", "workflows.contract", "workflows.kinds"},
 }
 KNOWS_TEMPORAL = {f"workflows.wire.{name}" for name in ("attributes", "escapes", "messages", "outcomes")}
 """What of the wire is made of Temporal's own types: payloads, failures, search attributes."""

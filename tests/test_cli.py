@@ -85,6 +85,36 @@ async def test_the_everyday_jobs(run: Command, name: str) -> None:
     assert 7 == (await run("ask", name, BANANA)).code
 
 
+async def test_an_answer_that_is_not_whole_is_told_as_such_wherever_it_is_shown(
+    run: Command, server: DevServer, harness: Harness, name: str
+) -> None:
+    told = "ended by length: it may not be the whole answer"
+    await run("open", name, "--default-kind", "Return")
+    for task_id, reason in (("cut", "length"), ("whole", "stop")):
+        result = json.dumps({"output": f"said by {task_id}", "finish_reason": reason})
+        await run("submit", name, result, "--json-input", "--task-id", task_id)
+    assert Ran(0, "said by cut\n", f"warning: task cut {told}\n") == await run("result", name, "cut")
+    assert Ran(0, "said by whole\n", "") == await run("result", name, "whole")
+    shown = await run("result", name, "cut", "--json")
+    assert ("length", "") == (json.loads(shown.out)["finish_reason"], shown.err)
+    assert "finish_reason: length\n" in (await run("task", name, "cut")).out
+    assert "finish_reason: " not in (await run("task", name, "whole")).out
+    for command in ("show", "tasks", "context"):
+        rows = [row for row in (await run(command, name)).out.splitlines() if "said by" in row]
+        assert (command, ["length", ""]) == (command, [row.split("\t")[-1] for row in rows])
+    talked = (await run("chat", name, stdin="/quit\n")).out
+    assert f"said by cut\n({told})\n" in talked
+    assert 1 == talked.count("ended by")
+    await run("pause", name)
+    await run("submit", name, '{"output": "said late", "finish_reason": "length"}', "--json-input")
+    async with on_terminal(server, harness, "chat", name) as terminal:
+        await terminal.shows(f"({told})")
+        await terminal.shows("/quit leaves")
+        await run("resume", name)
+        await terminal.shows("said late")
+        await terminal.shows(f"({told})")
+
+
 async def test_steering_a_session(run: Command, name: str) -> None:
     await run("open", name)
     await run("submit", name, "20", "--json-input", "--kind", "Countdown", "--task-id", "long")

@@ -17,7 +17,15 @@ from starter.client import Session, SessionClient
 from starter.client.calls import UNANSWERED, NoWorkerError, SessionCalls, _HandedOver
 from starter.client.connection import NoServerError
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when, timeless
-from workflows.contract import Config, ContextPatch, ContextPolicy, TaskRecord, task_workflow_id
+from workflows.contract import (
+    Config,
+    ContextPatch,
+    ContextPolicy,
+    InjectedContext,
+    TaskInput,
+    TaskRecord,
+    task_workflow_id,
+)
 from workflows.wire.errors import SessionError
 
 
@@ -88,6 +96,20 @@ async def test_an_output_the_session_has_no_room_for_is_read_from_the_task(harne
     assert record
     assert (record.output, record.truncated) == (None, True)
     assert first.output == (await session.result(first.task_id, WAIT)).output
+
+
+async def test_an_answer_that_the_session_has_forgotten_still_says_that_it_is_not_whole(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.wire.limits.RECORDS", 1)
+    session = await harness.open(Config(default_kind="Return"))
+    first = await run_task(session, {"output": "so far", "finish_reason": "length"})
+    await run_task(session, {"output": "all"})
+    forgotten = await session.task(first.task_id)
+    assert forgotten
+    assert ("", None, None) == (forgotten.kind, forgotten.output, forgotten.finish_reason)
+    record = await session.result(first.task_id, WAIT)
+    assert ("so far", "length") == (record.output, record.finish_reason)
 
 
 async def test_opening_an_open_session_joins_it_and_a_closed_one_is_refused(harness: Harness) -> None:
@@ -168,9 +190,10 @@ async def test_what_is_no_json_is_refused_before_anything_is_sent_by_every_verb(
 
 async def test_what_json_has_a_form_for_is_sent_in_that_form(harness: Harness) -> None:
     session = await harness.open(Config(default_kind="Show"))
-    given = {"tuple": (1, "two"), "model": ContextPolicy(read=["half \ud83d"]), "half \ud83d": MappingProxyType({})}
-    model = {"read": ["half \ufffd"], "transcript": None, "write": None}
-    assert {"tuple": [1, "two"], "model": model, "half \ufffd": {}} == (await ask(session, given))["input"]
+    half, whole = "half \ud83d", "half \ufffd"
+    given = {"tuple": (1, half), "model": ContextPolicy(read=[half]), half: MappingProxyType({})}
+    model = {"read": [whole], "transcript": None, "write": None}
+    assert {"tuple": [1, whole], "model": model, whole: {}} == (await ask(session, given))["input"]
 
 
 async def test_a_message_larger_than_any_session_reads_is_refused_before_it_is_sent(harness: Harness) -> None:
@@ -257,6 +280,7 @@ async def test_a_task_that_outlives_its_terminated_session_has_its_own_end(harne
         {"kind": "Slow", "task_input": {"seconds": 1, "set": {"tea": 1}}},
         {"kind": "Late", "task_input": "raise"},
         {"kind": "Late", "task_input": "unfit"},
+        {"kind": "Late", "task_input": {"output": "so far", "usage": {"tokens": 1}, "finish_reason": "length"}},
     ):
         session = await harness.open()
         await session.submit(task_id="t", **task)
@@ -270,6 +294,35 @@ async def test_a_task_that_outlives_its_terminated_session_has_its_own_end(harne
         ends.append((record.status, record.output, record.error and record.error.type, record.context_version.after))
     assert [("completed", "remembered", None, None), ("failed", None, "OutOfTea", None)] == ends[:2]
     assert ("failed", None, "InvalidOutput", None) == ends[2]
+    assert ("completed", "so far", {"tokens": 1}, "length") == (
+        record.status,
+        record.output,
+        record.usage,
+        record.finish_reason,
+    )
+
+
+async def test_a_question_of_a_task_that_outlives_its_terminated_session_is_over_with_it(harness: Harness) -> None:
+    session = await harness.open()
+    await session.submit("tea", task_id="t", kind="Approve")
+    await snapshot_when(session, lambda s: s.status == "waiting")
+    await harness.temporal.get_workflow_handle(session.id).terminate()
+    await harness.temporal.get_workflow_handle(task_workflow_id(session.id, "t")).terminate()
+    (record,) = await _waiters(session, "t")
+    assert ("failed", "TaskTerminated", None) == (record.status, record.error.type, record.waiting_for)
+
+
+async def test_a_session_that_temporal_has_cancelled_is_told_as_what_it_is(harness: Harness) -> None:
+    """Ours close instead; one of another implementation, or of older code, may not."""
+    session = harness.client.get(f"session-{uuid.uuid4().hex[:12]}")
+    context = InjectedContext(version=0, write=True, values={}, transcript=[])
+    task = TaskInput(session_id="s", task_id="t", input=None, context=context)
+    handle = await harness.temporal.start_workflow("Hang", task, id=session.id, task_queue=harness.queue)
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    with pytest.raises(SessionError, match=r"SessionClosed: .* was cancelled"):
+        await session.submit(1)
 
 
 @pytest.mark.parametrize(("start", "end"), [("unfit", "failed"), (None, "timed_out")])

@@ -197,3 +197,27 @@ def test_a_refused_change_changes_nothing(error: str, patch: ContextPatch) -> No
     with refused(error.replace("Request", "Output")):
         context.complete(patch, accepted("a"), 1, NOW)
     assert before == carried(context)
+
+
+@pytest.mark.parametrize(
+    ("read", "given"),
+    [
+        (["milk", "tea", "none", "lemon", "tea"], {"milk": 0, "tea": 1, "none": None}),
+        (["teapot", "milk", "tea"], {"teapot": 2, "milk": 0, "tea": 1}),
+        (["te", "tea ", "Tea"], {}),
+        (["all"], {"all": 3}),
+        (["none"], {"none": None}),
+        ([], {}),
+    ],
+)
+@pytest.mark.parametrize("whose", ["the task's", "the session's"])
+def test_a_task_is_given_the_keys_that_are_named_and_no_others(
+    read: list[str], given: dict[str, Any], whose: str
+) -> None:
+    """Also where one is called like a policy, begins like another, or has nothing in it."""
+    state = session(**({} if whose == "the task's" else {"read": read}))
+    state.context = SessionContext.initial({"tea": 1, "teapot": 2, "all": 3, "none": None, "milk": 0})
+    state.submit(request("a", **({"context": {"read": read}} if whose == "the task's" else {})), NOW)
+    task = state.next_task(NOW)
+    assert task
+    assert given == state.start(task, NOW).context.values

@@ -84,7 +84,7 @@ async def test_two_versions_are_compared_for_people_and_programs(harness: Harnes
     assert f'changed\ttext\t…{"x" * 30}x"\t…{"x" * 30}y"' in lines
     assert 'changed\ttopic\t"space"\t"sea"' in lines
     assert 'appended\tdishes\t\t"tea"' in lines
-    assert ["added", "1"] == next(line for line in lines if line.endswith("\tremembers")).split("\t")[:2]
+    assert ["added", "1"] == next(line for line in lines if line.endswith("\tremembers\t")).split("\t")[:2]
     assert ["1\tremembers", "2\texternal"] == ["\t".join(line.split("\t")[:2]) for line in lines[-2:]]
     found = json.loads((await run("--diff", "0", "2", "--json")).out)
     assert ({"count": 5}, {"name": "Ada"}, {"dishes": ["tea"]}) == (found["added"], found["removed"], found["appended"])

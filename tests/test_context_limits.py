@@ -82,6 +82,21 @@ def test_the_log_sheds_its_oldest_undo_data_and_then_its_oldest_entries() -> Non
     assert sum(len(change.model_dump_json(exclude_none=True)) for change in context.log) < limits.LOG_BYTES + 1_000
 
 
+def test_the_log_fills_its_128_kib_to_the_byte() -> None:
+    """The number of the contract: undo data, keys and all."""
+
+    def logged(last: int) -> SessionContext:
+        context = SessionContext.initial({"text": "first"})
+        for size in [1_000] * 9 + [last, 0]:
+            context.patch(ContextPatch(set={"text": "x" * size}), None, NOW)
+        return context
+
+    spare = 128 * 1_024 - sum(change.weight for change in logged(0).log)
+    assert "first" == logged(spare).view(0).values["text"]
+    with refused("UnknownVersion"):
+        logged(spare + 1).view(0)
+
+
 def test_a_version_names_the_keys_it_changed_as_far_as_there_is_room() -> None:
     context = SessionContext.initial({})
     context.patch(ContextPatch(set={f"{number:04}": 0 for number in range(5_000)}), None, NOW)

@@ -22,6 +22,7 @@ from workflows.contract import (
     StartRequest,
     TaskRequest,
 )
+from workflows.state.opening import opened
 from workflows.wire import limits
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import Carried, Request
@@ -86,14 +87,14 @@ NAMES: dict[type[BaseModel], str] = {
     contract.WaitingNotice: "task_id question run_id",
     contract.RefusalNotice: "task_id run_id error",
     contract.Answer: "question_id value",
-    contract.Turn: "task_id version input output finished_at",
+    contract.Turn: "task_id version input output finished_at finish_reason",
     contract.InjectedContext: "version write values transcript",
     contract.TaskInput: "contract session_id task_id input context",
-    contract.TaskOutput: "output patch usage",
+    contract.TaskOutput: "output patch usage finish_reason",
     contract.ErrorInfo: "type message",
     contract.ContextVersions: "before after",
     contract.TaskRecord: "task_id kind status position labels submitted_at started_at finished_at input_preview output "
-    "error context_version usage waiting_for run_id",
+    "error context_version usage finish_reason waiting_for run_id",
     contract.RejectedEntry: "at message task_id error preview",
     contract.PendingEntry: "task_id kind not_before input_preview",
     contract.Counters: "submitted completed failed cancelled timed_out expired rejected",
@@ -205,6 +206,11 @@ def test_a_time_with_any_offset_is_the_same_moment_in_utc(time: str) -> None:
     assert f'"{MOMENT}"'.encode() in to_json(parsed(TaskRequest, TASK | {"not_before": time}))
 
 
+def test_a_task_queue_is_the_servers_own_only_by_how_it_begins() -> None:
+    for queue in ("my-temporal-sys-queue", "temporal-sys", "a/_sys/b", "_sys/b"):
+        assert queue == parsed(TaskRequest, TASK | {"task_queue": queue}).task_queue
+
+
 WRONG: dict[str, list[Any]] = {
     "task_id": ["", "-a", "a/b", "a\n", "ä", "x" * 129, "a\ud800", 5, None],
     "kind": ["", "k" * 256, 5, "Session"],
@@ -255,6 +261,7 @@ def test_a_task_request_refuses_and_names_the_field(field: str, value: Any) -> N
         (Config, {"queues": {"Shout": "/_sys/mine"}}),
         (Config, {"queues": {"Shout": ""}}),
         (Config, {"queues": {"": "shouting"}}),
+        (Config, {"queues": {"Session": "shouting"}}),
         (Config, {"queues": {"Shout": None}}),
         (Config, {"queues": {f"Shout{number}": "shouting" * 10 for number in range(50)}}),
         (Config, {"default_kind": "Session"}),
@@ -300,6 +307,37 @@ def test_usage_is_a_handful_of_numbers(usage: Any) -> None:
         contract.TaskOutput(output=1, usage=usage)
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (None, None),
+        ("stop", None),
+        ("", None),
+        (" ", None),
+        ("length", "length"),
+        ("Stop", "Stop"),
+        ("half \ud83d", "half \ufffd"),
+        ("l" * limits.FINISH_REASON_BYTES, "l" * limits.FINISH_REASON_BYTES),
+    ],
+)
+def test_a_finish_reason_is_there_where_an_answer_did_not_end_by_itself(given: Any, kept: str | None) -> None:
+    assert kept == contract.TaskOutput(output=1, finish_reason=given).finish_reason
+
+
+@pytest.mark.parametrize("reason", ["l" * 10_000, "\x01" * 64, '"' * 64, "\U0001f600" * 64])
+def test_a_finish_reason_is_cut_rather_than_an_answer_lost(reason: str) -> None:
+    kept = contract.TaskOutput(output=1, finish_reason=reason).finish_reason
+    assert kept is not None
+    assert kept.endswith("…")
+    assert len(to_json(kept)) - 2 <= limits.FINISH_REASON_BYTES
+
+
+@pytest.mark.parametrize("reason", [1, ["length"], {"type": "length"}])
+def test_a_finish_reason_is_a_word(reason: Any) -> None:
+    with pytest.raises(ValidationError):
+        contract.TaskOutput(output=1, finish_reason=reason)
+
+
 @pytest.mark.parametrize("name", ["two\nlines", "x" * 10_000], ids=["line break", "long"])
 def test_a_strange_field_name_leaves_the_explanation_one_short_line(name: str) -> None:
     for body in (TASK | {name: 1}, TASK | {"labels": {name: 1}}):
@@ -318,3 +356,10 @@ def test_an_id_checked_alone_is_refused_in_one_short_line(value: str) -> None:
 
 def test_the_id_of_a_tasks_workflow_is_its_sessions_and_its_own() -> None:
     assert contract.task_workflow_id("s", checked_id("a.b-c_1")) == "s/a.b-c_1"
+
+
+def test_a_session_that_is_to_begin_with_its_own_context_never_begins() -> None:
+    with refused("InvalidRequest") as caught:
+        opened([{"fork_of": {"session_id": "s"}}], "s", NOW, continued=False)
+    assert caught.value.message.startswith("fork_of")
+    assert opened([{"fork_of": {"session_id": "other"}}], "s", NOW, continued=False).fork_of

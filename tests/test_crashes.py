@@ -42,6 +42,10 @@ class WorkerProcess:
             [sys.executable, *self._program], cwd=ROOT, env=self._environment, stderr=subprocess.DEVNULL
         )
 
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)

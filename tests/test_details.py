@@ -43,7 +43,7 @@ def everywhere(text: str) -> SessionState:
     for number in range(3):
         state.submit(TaskRequest(task_id=f"t{number}", input=text, kind=name), NOW)
     start(state)
-    state.complete(TaskOutput(output=text, patch=ContextPatch(set={text: 1})), NOW)
+    state.complete(TaskOutput(output=text, patch=ContextPatch(set={text: 1}), finish_reason=text), NOW)
     start(state)
     state.end("failed", SessionError(text, text), NOW)
     start(state)
@@ -168,6 +168,16 @@ def test_the_page_has_the_last_ten_turns_the_context_and_what_went_wrong() -> No
     assert page == render(handed_over(state))
 
 
+def test_a_turn_that_is_not_a_whole_answer_says_so() -> None:
+    state = running("a", "b")
+    state.complete(TaskOutput(output="so far", finish_reason="length *"), NOW)
+    start(state)
+    state.complete(TaskOutput(output="all", finish_reason="stop"), NOW)
+    first, second = render(state).split("**A** ")[1:3]
+    assert "· version 1 · 2026-11-23 09:00:00 UTC · ended by length \\*\n" in first
+    assert "ended by" not in second
+
+
 def test_a_turn_that_a_fork_brought_along_leads_nowhere() -> None:
     state = running("a")
     state.complete(TaskOutput(output="done"), NOW)
@@ -192,6 +202,19 @@ def test_a_tasks_page_says_whose_it_is_and_what_it_sees() -> None:
         "**Sees:** context version 0, values: name, \\<b>, last 3 turns\n"
         "**May change it:** no"
     ) == of_task(state)
+
+
+@pytest.mark.parametrize(
+    ("read", "shown"),
+    [
+        ("all", "all"),
+        ("none", "none"),
+        ([f"key{number}" for number in range(30)], ", ".join(f"key{number}" for number in range(30))),
+        ([f"key{number}" for number in range(32)], ", ".join(f"key{number}" for number in range(30)) + ", and 2 more"),
+    ],
+)
+def test_a_tasks_page_names_the_values_it_may_see(read: Any, shown: str) -> None:
+    assert f", values: {shown}, last " in of_task(running("sun", options={"context": {"read": read}}))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from temporalio import workflow
@@ -11,14 +14,16 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from starter.client import SessionClient
+from starter.client.calls import SessionCalls
 from starter.client.connection import connect
 from starter.client.erasure import Erased, Erasure, NotErasedError
 from starter.dev_server import EARLY
-from tests.harness import WAIT, Harness, ask, snapshot_when
+from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
 from tests.servers import TEST_SERVER, own_server, running, server_of
 from workflows.contract import Config, TaskInput, TaskOutput, task_workflow_id
 from workflows.wire.errors import SessionError
 
+PAGE = (Path(__file__).resolve().parents[1] / "docs/erasure.md").read_text()
 BANANA = "What colour is a banana?"
 CANNOT_LIST = "it cannot list or count workflows (UNIMPLEMENTED)"
 EVENTS_A_RUN = 60
@@ -185,6 +190,24 @@ async def test_a_session_opened_under_the_freed_name_meanwhile_stays(harness: Ha
 
 
 @pytest.mark.not_on_test_server(CANNOT_LIST)
+async def test_a_session_that_is_erased_while_it_is_opened_was_closed(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the server's refusal of its name and the question why: not found, it could be opened at once."""
+    session, why_closed = await harness.open(), SessionCalls.why_closed
+    await session.close()
+    await session.finished(WAIT)
+
+    async def later(calls: SessionCalls) -> SessionError:
+        await Erasure(harness.temporal, session.id).run()
+        return await why_closed(calls)
+
+    monkeypatch.setattr(SessionCalls, "why_closed", later)
+    with pytest.raises(SessionError, match=r"^SessionClosed: .* was closed"):
+        await harness.client.open(session.id)
+
+
+@pytest.mark.not_on_test_server(CANNOT_LIST)
 async def test_what_is_no_session_is_not_found_and_not_touched(harness: Harness) -> None:
     with pytest.raises(SessionError, match="SessionNotFound"):
         await Erasure(harness.temporal, "never-opened").run()
@@ -223,3 +246,47 @@ async def test_an_erasure_that_does_not_get_on_says_what_is_left(monkeypatch: py
         session = await SessionClient(temporal).open("stays")
         with pytest.raises(NotErasedError, match=r"nothing leaves any more; still there: 1, among them stays"):
             await Erasure(temporal, session.id).run()
+
+
+def _files_with(folder: Path, word: str) -> set[str]:
+    """Which files of a folder have the word in their bytes, as JSON or as Temporal writes it."""
+    return {path.name for path in folder.iterdir() if word.encode() in path.read_bytes()}
+
+
+async def test_nothing_of_an_erased_session_is_left_in_the_bytes_of_the_embedded_servers_files(tmp_path: Path) -> None:
+    """While the server runs by the very command of the page, and without it once the server has stopped."""
+    command = next(line for line in PAGE.splitlines() if line.startswith("python -c"))
+    program = command.removeprefix("python -c '").removesuffix("'").replace(".sessions/temporal.db", "temporal.db")
+    async with running(own_server(database=tmp_path / "temporal.db")) as server:
+        harness = Harness(await connect(server.address))
+        async with harness.worker():
+            survivor = await harness.open()
+            await ask(survivor, "My dish is neighbouring")
+            for word in ("hushabye", "lullaby"):
+                session_id = await _talk(harness, word)
+                assert "temporal.db-wal" in _files_with(tmp_path, word)
+                await Erasure(harness.temporal, session_id).run()
+                if word == "hushabye":
+                    async with asyncio.timeout(WAIT):
+                        while _files_with(tmp_path, word):
+                            ran = await asyncio.to_thread(_run, program, tmp_path)
+                            assert ran.startswith(("(0, 0, 0)", "(1, "))
+            assert "neighbouring" in await ask(survivor, "What is my dish?")
+    assert set() == _files_with(tmp_path, "lullaby") | _files_with(tmp_path, "hushabye")
+    assert {"temporal.db"} == _files_with(tmp_path, "neighbouring")
+
+
+def _run(program: str, folder: Path) -> str:
+    ran = subprocess.run([sys.executable, "-c", program], cwd=folder, check=True, capture_output=True)  # noqa: S603 (ours)
+    return ran.stdout.decode()
+
+
+async def _talk(harness: Harness, word: str) -> str:
+    """A session that has the word wherever a person can put one, but for ids; also beyond one page of the file."""
+    session = await harness.open(Config(owner=word, title=word, labels={word: word}), {word: word})
+    await ask(session, f"My dish is {word}", labels={word: word})
+    await run_task(session, 1, kind=word)
+    await run_task(session, {"seconds": 0, "set": {"long": word * 5_000}}, kind="Slow")
+    await session.respond(await session.submit(None, kind="Hang"), word)
+    await snapshot_when(session, lambda snapshot: snapshot.counters.rejected == 1)
+    return session.id

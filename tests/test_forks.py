@@ -39,14 +39,14 @@ async def test_a_session_cannot_be_forked_from_itself(harness: Harness) -> None:
 
 
 async def test_an_open_returns_once_the_fork_has_its_context(harness: Harness) -> None:
-    """Twenty at once: each has it in its first answer."""
+    """Twelve at once: each has it in its first answer."""
     source = await harness.open(context={"tea": 1})
 
     async def values() -> object:
         fork = await harness.client.open(unique("fork"), fork_of={"session_id": source.id})
         return (await fork.context()).values
 
-    assert [{"tea": 1}] * 20 == await asyncio.gather(*(values() for _ in range(20)))
+    assert [{"tea": 1}] * 12 == await asyncio.gather(*(values() for _ in range(12)))
 
 
 async def test_an_open_tells_why_a_fork_failed(harness: Harness) -> None:
@@ -66,14 +66,14 @@ async def test_a_fork_of_a_fork_waits_for_what_that_begins_with(temporal: Client
     async with harness.worker():
         middle = await started(harness, unique("middle"), source.id)
         last = await started(harness, unique("last"), middle.id, version)
-        await _fails(last, "NotReady")
+        await attempt_failed(last, "NotReady")
         async with apart.worker():
             await asyncio.wait_for(last.forked(), WAIT)
         assert {"tea": 1} == (await last.context()).values
     await harness.replay_all()
 
 
-async def _fails(session: Session, error: str) -> None:
+async def attempt_failed(session: Session, error: str) -> None:
     """Wait until an attempt of the session's activity has failed of that."""
     async with asyncio.timeout(WAIT):
         while True:

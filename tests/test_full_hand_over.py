@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from starter.dev_server import EARLY
@@ -17,6 +18,7 @@ EVENTS_A_RUN = 2_500
 """The run that fills the limits takes some 2,000 events; more messages then make it hand over."""
 
 
+@pytest.mark.rare
 async def test_a_session_with_every_limit_full_continues_as_new_and_goes_on(tmp_path: Path) -> None:
     async with Harness.on(own_server({EARLY: EVENTS_A_RUN}, tmp_path / "temporal.db")) as harness:
         session = await harness.open(Config(transcript=0))

@@ -21,6 +21,7 @@ from workflows.wire.errors import SessionError
 
 WORST_NAME = EXPANDING[0] * limits.NAME_CHARS
 WORST_KIND = EXPANDING[0] * ((limits.SERVER_NAME_BYTES - 2) // 6)
+WORST_REASON = EXPANDING[0] * (limits.FINISH_REASON_BYTES // 6)
 WORST_LABELS = {"l": EXPANDING[0] * (limits.LABELS_BYTES // 6 - 2)}
 KEYS = ["k" * (limits.READ_BYTES - 4)]
 
@@ -37,7 +38,9 @@ def ended(state: SessionState, number: int, asked: Any, output: Any, *, write: b
     start(state)
     assert state.running
     state.running.run_id = "r" * 36
-    state.complete(TaskOutput(output=output, usage={"tokens": 1.5} if asked else None), at(0.123456))
+    reason = WORST_REASON if asked else None
+    usage = {"tokens": 1.5} if asked else None
+    state.complete(TaskOutput(output=output, usage=usage, finish_reason=reason), at(0.123456))
 
 
 def full_session() -> SessionState:

@@ -1,6 +1,7 @@
 """Continue-as-new under fire: forced early by the server's own settings, nothing lost, doubled or forgotten."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
+from temporalio.service import RPCError
 
 from starter.client import Session
 from starter.dev_server import EARLY
@@ -164,7 +166,8 @@ async def test_updates_that_race_hand_overs_take_effect_once(tiny_runs: Harness)
     assert await hand_overs(session) >= 3
 
 
-async def test_signals_that_meet_a_run_handing_over_at_its_very_start_are_kept() -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.rare)])
+async def test_signals_that_meet_a_run_handing_over_at_its_very_start_are_kept(times: int) -> None:
     """Bursts larger than a run may be, while others ask: each run is spent before its first workflow task is done."""
     count, burst = 900, 30
 
@@ -175,7 +178,8 @@ async def test_signals_that_meet_a_run_handing_over_at_its_very_start_are_kept()
 
         async def ask_on() -> None:
             while len(sent) < count:
-                await session.snapshot()
+                with contextlib.suppress(RPCError):  # more queries at once than the server keeps for one workflow
+                    await session.snapshot()
 
         asking = asyncio.gather(*(ask_on() for _ in range(3)))
         for start in range(0, count, burst):
@@ -188,7 +192,7 @@ async def test_signals_that_meet_a_run_handing_over_at_its_very_start_are_kept()
         await session.finished(WAIT)
 
     async with Harness.on(own_server({EARLY: 20})) as harness:
-        for _ in range(4):
+        for _ in range(times):
             await all_are_kept(harness)
 
 

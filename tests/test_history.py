@@ -381,7 +381,11 @@ def test_models_are_kept_as_json_and_half_a_character_is_mended() -> None:
     assert ("human", "half \ufffd") == (message["type"], message["content"])
 
 
-@pytest.mark.parametrize("new", [["text"], [object()], [{"a": {1}}], [{"a": float("nan")}], [None]], ids=str)
+@pytest.mark.parametrize(
+    "new",
+    [["text"], [object()], [{"a": {1}}], [{"a": float("nan")}], [None]],
+    ids=["text", "object", "set", "nan", "null"],
+)
 def test_what_is_no_message_ends_the_task_by_name(new: list[Any]) -> None:
     with pytest.raises(ApplicationError, match="messages: ") as failure:
         history_patch(given_to(), new)

@@ -18,9 +18,9 @@ from activities.countdown import count_down
 from activities.models.offline import OfflineModel
 from activities.models.openai import OpenAIModel
 from starter.client import Session
-from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
+from tests.harness import WAIT, Harness, ask, details_of, run_task, snapshot_when
 from tests.kinds import ClockWorkflow
-from tests.openai_server import OpenAIServer, ok, refusal
+from tests.openai_server import OpenAIServer, Reply, ok, refusal
 from tests.servers import Server
 from worker import KINDS, build_worker
 from workflows.contract import Config, task_workflow_id
@@ -175,6 +175,72 @@ async def test_a_real_models_answer_usage_retries_and_refusals(
             for task_id in ("retried", "refused"):
                 texts += [history.to_json() for history in await _histories(harness, session, task_id)]
             assert not [text for text in texts if key in text or key[3:] in text]
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (ok(None, finish_reason="content_filter"), "EmptyModelReply"),
+        (ok(" "), "EmptyModelReply"),
+        (Reply(body='{"choices": []}'), "EmptyModelReply"),
+        (Reply(body='{"choices": [{"message": {"content": {}}}]}'), "InvalidModelReply"),
+    ],
+)
+async def test_a_reply_without_an_answer_is_asked_for_twice_at_most(
+    temporal: object, key: str, monkeypatch: pytest.MonkeyPatch, body: Reply, name: str
+) -> None:
+    """A fault in between, which passes, does not count."""
+    harness = Harness(temporal)  # type: ignore[arg-type]
+    async with OpenAIServer() as endpoint:
+        monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
+        async with real_model() as model, harness.worker(model):
+            session = await harness.open()
+            endpoint.script += [body, refusal(500, "overloaded"), body, body]
+            failed = await run_task(session, "What colour is a banana?")
+            assert failed.error
+            assert ("failed", name, 3) == (failed.status, failed.error.type, len(endpoint.requests))
+            answered = await run_task(session, "What colour is a banana?")
+            assert ("completed", "Yellow.", 5) == (answered.status, answered.output, len(endpoint.requests))
+        await harness.replay_all()
+    assert key
+
+
+async def test_why_an_answer_ended_goes_from_the_model_into_record_turn_and_page(
+    temporal: Client, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = Harness(temporal)
+    async with OpenAIServer() as endpoint:
+        monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
+        async with real_model() as model, harness.worker(model):
+            session = await harness.open()
+            endpoint.script += [ok("Yell", finish_reason="length"), ok(None, refusal="I cannot."), ok("Yellow.")]
+            records = [await run_task(session, "What colour is a banana?", task_id=name) for name in ("a", "b", "c")]
+            told = [("Yell", "length"), ("I cannot.", "refusal"), ("Yellow.", None)]
+            assert told == [(record.output, record.finish_reason) for record in records]
+            assert ["completed"] * 3 == [record.status for record in records]
+            assert told == [(turn.output, turn.finish_reason) for turn in (await session.context()).transcript]
+            pages = [await details_of(temporal, task_workflow_id(session.id, name)) for name in ("a", "c")]
+            assert "**Answer**, by openai:some-model, ended by length\n" in pages[0]
+            assert "ended by" not in pages[1]
+            assert 3 == len(endpoint.requests)
+        await harness.replay_all()
+    assert key
+
+
+async def test_an_empty_account_fails_a_task_at_once(
+    temporal: object, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = Harness(temporal)  # type: ignore[arg-type]
+    async with OpenAIServer() as endpoint:
+        monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
+        async with real_model() as model, harness.worker(model):
+            session = await harness.open()
+            endpoint.script.append(refusal(429, "You exceeded your current quota.", code="insufficient_quota"))
+            record = await run_task(session, "What colour is a banana?")
+            assert record.error
+            assert ("failed", "RateLimitError", 1) == (record.status, record.error.type, len(endpoint.requests))
+            assert record.error.message.endswith("HTTP 429: You exceeded your current quota. (insufficient_quota)")
+    assert key
 
 
 async def test_a_cancelled_task_ends_the_request_to_the_model(

@@ -168,6 +168,36 @@ def test_a_set_with_a_data_converter_of_its_own_needs_a_worker_of_its_own() -> N
             check_converters([SimplePlugin("shop", data_converter=other)], DATA_CONVERTER)
 
 
+def test_a_set_that_will_not_have_our_data_converter_needs_a_worker_of_its_own() -> None:
+    """`OpenAIAgentsPlugin` raises for a converter that is not its own."""
+
+    def insists(_: DataConverter | None) -> DataConverter:
+        raise ValueError("The payload converter must be of type OpenAIPayloadConverter.")
+
+    with pytest.raises(KindsError, match="'agents' has a data converter of its own; it needs a worker of its own"):
+        check_converters([SimplePlugin("agents", data_converter=insists)], DATA_CONVERTER)
+
+
+TRACING = "OPENAI_AGENTS_DISABLE_TRACING"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(None, "true"), ("", "true"), ("false", "false"), ("1", "1")],
+    ids=["not set", "empty", "asked for", "refused"],
+)
+def test_a_framework_exports_traces_only_where_that_is_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, before: str | None, after: str
+) -> None:
+    """`tests/test_examples.py` has what that keeps a framework from."""
+    monkeypatch.setenv(TRACING, before or "")
+    if before is None:
+        monkeypatch.delenv(TRACING)
+    module = write(folder, f"import os\nfound = os.environ['{TRACING}']\n{SHOP}")
+    kinds_named(f"{module}:KINDS", "test")
+    assert after == sys.modules[module].found
+
+
 def test_installed_packages_offer_kinds(folder: Path) -> None:
     name = write(folder, SHOP)
     information = folder / "my_shop-1.0.dist-info"
@@ -180,6 +210,45 @@ def test_installed_packages_offer_kinds(folder: Path) -> None:
     (information / "entry_points.txt").write_text(f"[sessions.kinds]\nshop = {name}:NOTHING\n")
     with pytest.raises(KindsError, match="entry point 'shop'"):
         installed_kinds()
+
+
+AGENTS = """
+from examples.pydantic_ai.shop import KINDS
+REVERSED = KINDS[::-1]
+ALONE = KINDS[:1]
+"""
+
+
+@pytest.mark.parametrize("attribute", ["REVERSED", "ALONE"])
+@pytest.mark.parametrize("apart", [False, True], ids=["beside sessions", "apart"])
+async def test_agents_that_no_plugin_registers_are_named_before_the_worker_is_ready(
+    folder: Path, server: Server, elsewhere: Harness, attribute: str, apart: bool
+) -> None:
+    """pydantic-ai's plugin registers those of the kinds before it; after it they would be missed in silence."""
+    name = f"{write(folder, AGENTS)}:{attribute}"
+    queue = {"SESSIONS_TASK_QUEUE": elsewhere.queue, "TEMPORAL_ADDRESS": server.address}
+    arguments, named = ([name, "--task-queue", "apart"], "") if apart else ([], name)
+    code, complaint = await _refused(folder, *arguments, **queue, SESSIONS_KINDS=named)
+    assert 1 == code
+    assert complaint[-1].startswith(
+        "worker: PydanticShopWorkflow: no plugin registers the activities of its agent 'shop';"
+    )
+
+
+ONCE = f"""
+{SHOP}
+if workflow.unsafe.in_sandbox():
+    raise LookupError("the sandbox runs this module again")
+"""
+
+
+async def test_a_kind_that_the_sandbox_cannot_load_is_named_with_the_reason(
+    folder: Path, server: Server, elsewhere: Harness
+) -> None:
+    environment = {"SESSIONS_TASK_QUEUE": elsewhere.queue, "TEMPORAL_ADDRESS": server.address}
+    code, complaint = await _refused(folder, SESSIONS_KINDS=f"{write(folder, ONCE)}:KINDS", **environment)
+    reason = "LookupError('the sandbox runs this module again')"
+    assert (1, f"worker: Failed validating workflow Price: {reason}") == (code, complaint[-1])
 
 
 @asynccontextmanager

@@ -14,6 +14,18 @@ LABELS = {"label": "\x01" * 160}
 """Control characters weigh six bytes each in JSON."""
 
 
+def test_the_numbers_are_those_of_the_contract() -> None:
+    """Other programs count on them: section "limits"."""
+    kib = 1_024
+    assert (64 * kib, 128 * kib) == (limits.INPUT_BYTES, limits.OUTPUT_BYTES)
+    assert (256 * kib, 200, 256 * kib) == (limits.CONTEXT_BYTES, limits.TRANSCRIPT_TURNS, limits.TRANSCRIPT_BYTES)
+    assert (50, 128 * kib) == (limits.LOG_ENTRIES, limits.LOG_BYTES)
+    assert (1_000, 384 * kib) == (limits.PENDING_TASKS, limits.PENDING_BYTES)
+    assert (200, 128 * kib) == (limits.RECORDS, limits.RECORD_OUTPUT_BYTES)
+    assert (100, 5_000) == (limits.REJECTED, limits.SEEN_IDS)
+    assert 1.4 * kib * kib > limits.STATE_BYTES
+
+
 def _id(number: int) -> str:
     return f"{number:05}".ljust(limits.ID_CHARS, "x")
 

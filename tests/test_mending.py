@@ -76,7 +76,7 @@ def test_whatever_a_program_sends_is_written_and_read_mended(value: Any) -> None
 
 def test_models_tuples_and_sets_are_written_mended() -> None:
     value = {"a": TaskOutput(output=[(HALF,), {HALF}])}
-    expected = {"a": {"output": [[WHOLE], [WHOLE]], "patch": None, "usage": None}}
+    expected = {"a": {"output": [[WHOLE], [WHOLE]], "patch": None, "usage": None, "finish_reason": None}}
     assert expected == CONVERTER.from_payload(CONVERTER.to_payload(value))
 
 

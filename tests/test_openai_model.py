@@ -1,7 +1,9 @@
 """OpenAIModel against a real HTTP server: what it sends, what it makes of every fault, and that no key shows."""
 
 import asyncio
+import base64
 import gc
+import logging
 import subprocess
 import sys
 import traceback
@@ -18,9 +20,11 @@ from temporalio.converter import DataConverter
 from temporalio.exceptions import ApplicationError
 
 from activities.models import openai as openai_model
+from activities.models.hiding import LOGGERS
 from activities.models.openai import OpenAIModel
-from activities.models.protocol import LanguageModel, ModelReply, ModelRequest
-from tests.openai_server import KEY, MASKED_KEY, OpenAIServer, Reply, ok, refusal
+from activities.models.protocol import ONCE_MORE, LanguageModel, ModelReply, ModelRequest
+from tests import canary
+from tests.openai_server import BASE64_HEAD, DISGUISES, HEAD, KEY, MASKED_KEY, OpenAIServer, Reply, ok, refusal
 from workflows.contract import Turn
 
 SECRET = "sk-proj-0123456789abcdefghijklmnop"  # noqa: S105 (opens nothing)
@@ -81,6 +85,49 @@ async def test_an_answer_comes_with_its_usage_and_no_patch(server: OpenAIServer,
 @pytest.mark.parametrize("usage", [None, {}, "many", {"prompt_tokens": None, "completion_tokens": "3"}])
 async def test_an_answer_is_not_lost_over_its_usage(server: OpenAIServer, model: OpenAIModel, usage: Any) -> None:
     server.script.append(ok("Yellow.", usage))
+    assert await model.reply(QUESTION) == ModelReply(text="Yellow.")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [("stop", None), ("length", "length"), ("content_filter", "content_filter"), ("tool_calls", "tool_calls")],
+)
+async def test_an_answer_says_why_it_ended(
+    server: OpenAIServer, model: OpenAIModel, given: str, told: str | None
+) -> None:
+    server.script.append(ok("Yell", finish_reason=given))
+    assert await model.reply(QUESTION) == ModelReply(text="Yell", finish_reason=told)
+
+
+@pytest.mark.parametrize("reason", [None, "", 7, {"type": "stop"}, "long" * 1_000])
+async def test_an_answer_is_not_lost_over_why_it_ended(server: OpenAIServer, model: OpenAIModel, reason: Any) -> None:
+    server.script.append(ok("Yellow.", finish_reason=reason))
+    reply = await model.reply(QUESTION)
+    assert reply.text == "Yellow."
+    assert (reply.finish_reason or "long").startswith("long")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "I cannot help with that."),
+        ("", "I cannot help with that."),
+        ("Well.", "Well.\n\nI cannot help with that."),
+    ],
+)
+async def test_what_a_model_says_when_it_refuses_is_the_answer(
+    server: OpenAIServer, model: OpenAIModel, content: str | None, text: str
+) -> None:
+    usage = {"prompt_tokens": 12, "completion_tokens": 3}
+    server.script.append(ok(content, usage, refusal="I cannot help with that."))
+    assert await model.reply(QUESTION) == ModelReply(
+        text=text, usage={"input_tokens": 12, "output_tokens": 3}, finish_reason="refusal"
+    )
+
+
+@pytest.mark.parametrize("empty", [None, "", " \n"])
+async def test_a_refusal_without_a_word_is_none(server: OpenAIServer, model: OpenAIModel, empty: str | None) -> None:
+    server.script.append(ok("Yellow.", refusal=empty))
     assert await model.reply(QUESTION) == ModelReply(text="Yellow.")
 
 
@@ -161,6 +208,18 @@ async def test_what_may_pass_is_left_to_temporal_to_retry(
     assert len(server.requests) == 1, "the client retried by itself"
 
 
+@pytest.mark.parametrize("code", ["insufficient_quota", "billing_not_active"])
+@pytest.mark.parametrize("where", ["code", "type"])
+async def test_a_rate_limit_that_is_an_empty_account_is_final(
+    server: OpenAIServer, model: OpenAIModel, code: str, where: str
+) -> None:
+    body = f'{{"error": {{"message": "You exceeded your current quota.", "{where}": "{code}"}}}}'
+    server.script.append(Reply(429, body, {"retry-after": "5"}))
+    error = await failure_of(model)
+    assert (error.type, error.non_retryable, error.next_retry_delay) == ("RateLimitError", True, None)
+    assert error.message.endswith(f": HTTP 429: You exceeded your current quota. ({code})")
+
+
 @pytest.mark.parametrize(
     ("headers", "delay"),
     [
@@ -229,10 +288,6 @@ async def test_an_error_text_stays_short(server: OpenAIServer, model: OpenAIMode
         ("", "Invalid JSON"),
         ("null", "reply: "),
         ('{"error": {"message": "overloaded"}}', "choices: Field required"),
-        ('{"choices": []}', "choices: "),
-        ('{"choices": [{}]}', "choices.0.message: "),
-        ('{"choices": [{"message": {"content": null}}]}', "choices.0.message.content: "),
-        ('{"choices": [{"message": {"content": " \\n"}}]}', "choices.0.message.content: "),
     ],
 )
 async def test_a_garbage_answer_is_worth_a_retry(
@@ -244,6 +299,30 @@ async def test_a_garbage_answer_is_worth_a_retry(
         assert (error.type, error.non_retryable) == ("InvalidModelReply", False)
         assert fault in error.message
         assert body[:20] in error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "fault"),
+    [
+        ('{"choices": []}', "EmptyModelReply", "no text in it"),
+        ('{"choices": [{"message": {}}]}', "EmptyModelReply", "no text in it"),
+        ('{"choices": [{"message": {"content": null}}]}', "EmptyModelReply", "no text in it"),
+        ('{"choices": [{"message": {"content": " \\n", "refusal": ""}}]}', "EmptyModelReply", "no text in it"),
+        ('{"choices": null}', "InvalidModelReply", "choices: "),
+        ('{"choices": [{}]}', "InvalidModelReply", "choices.0.message: "),
+        ('{"choices": [{"message": {"content": ["Yellow."]}}]}', "InvalidModelReply", "choices.0.message.content: "),
+    ],
+)
+async def test_a_completion_without_an_answer_is_not_left_to_temporal_to_retry(
+    server: OpenAIServer, model: OpenAIModel, body: str, name: str, fault: str
+) -> None:
+    """Each attempt is paid for: the kind decides that there is one more."""
+    server.script.append(Reply(200, body))
+    error = await failure_of(model)
+    assert (error.type, error.non_retryable) == (name, True)
+    assert error.type in ONCE_MORE
+    assert fault in error.message
+    assert body[:20] in error.message
 
 
 async def test_an_answer_with_half_a_character_is_an_answer(server: OpenAIServer, model: OpenAIModel) -> None:
@@ -316,6 +395,10 @@ async def test_cancellation_ends_the_request(server: OpenAIServer, model: OpenAI
         Reply(200, f"your key is {KEY}"),
         Reply(200, f'{{"choices": "{KEY}"}}'),
         ok(KEY, cut=True),
+        ok(None, finish_reason=KEY),
+        *(refusal(401, f"You sent {form}, and no more.") for form in DISGUISES),
+        *(Reply(502, f"<p>{form}</p>") for form in DISGUISES),
+        *(Reply(200, f'{{"choices": [{{"message": {{"content": ["{form}"]}}}}]}}') for form in DISGUISES),
     ],
 )
 @pytest.mark.parametrize("key", [SECRET, "token-abc:d/e+f=="])
@@ -328,9 +411,119 @@ async def test_no_error_shows_the_key(
     error = await failure_of(model)
     await model.close()
     assert server.requests[0].key == key
-    told = everything_told_by(error)
-    assert key[:8] not in told
-    assert key[-8:] not in told
+    assert set() == canary.told(key, everything_told_by(error))
+
+
+@pytest.mark.parametrize("form", [KEY, *DISGUISES])
+async def test_no_answer_shows_the_key(server: OpenAIServer, model: OpenAIModel, form: str) -> None:
+    server.script += [ok(f"Yellow, {form}."), ok(None, refusal=f"No: {form}"), ok("Yellow.", finish_reason=form)]
+    replies = [await model.reply(QUESTION) for _ in range(3)]
+    assert set() == canary.told(SECRET, repr(replies))
+    assert all("[key]" in reply.text for reply in replies[:2])
+
+
+async def test_an_answer_keeps_what_only_looks_like_a_key(server: OpenAIServer, model: OpenAIModel) -> None:
+    said = "OpenAI's keys begin with sk-, ***always***; a key is required."
+    server.script.append(ok(said))
+    assert (await model.reply(QUESTION)).text == said
+
+
+USERINFO = "us%2Fer-name:pa%40ss-W0rd%2F1"
+QUERY = "key=AIza%2FSecret-1234&short=hunter2&api-version=2024-02-01"
+IN_THE_ADDRESS = ["us/er-name", "pa@ss-W0rd/1", "us/er-name:pa@ss-W0rd/1", "AIza/Secret-1234"]
+
+
+def by(url: str) -> str:
+    """The address of an endpoint with secrets in it."""
+    return f"{url.replace('http://', f'http://{USERINFO}@')}?{QUERY}"
+
+
+async def test_userinfo_and_query_of_the_address_are_sent_as_they_stand_there(
+    server: OpenAIServer, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("OPENAI_BASE_URL", by(server.url))
+    model = OpenAIModel("gpt-test")
+    await model.reply(QUESTION)
+    await model.close()
+    (request,) = server.requests
+    assert request.target == f"/v1/chat/completions?{QUERY}"
+    assert request.headers["authorization"] == f"Basic {base64.b64encode(b'us/er-name:pa@ss-W0rd/1').decode()}"
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        ok(),
+        ok(f"You sent {HEAD}"),
+        ok(f"You sent {BASE64_HEAD}"),
+        refusal(401, f"You sent {HEAD}"),
+        refusal(401, f"You sent {BASE64_HEAD}"),
+        Reply(401, HEAD, {"x-head": HEAD, "x-head-64": BASE64_HEAD}, reason=HEAD),
+        Reply(307, "", {"location": f"/login?head={BASE64_HEAD}"}),
+    ],
+)
+async def test_what_is_secret_in_the_address_is_in_no_log_error_or_answer(
+    server: OpenAIServer,
+    environment: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    reply: Reply,
+    level: int,
+) -> None:
+    caplog.set_level(level)
+    environment.setenv("OPENAI_BASE_URL", by(server.url))
+    server.script.append(reply)
+    model = OpenAIModel("gpt-test")
+    (outcome,) = await asyncio.gather(model.reply(QUESTION), return_exceptions=True)
+    await model.close()
+    logged = "\n".join(map(logging.Formatter().format, caplog.records)) + repr([vars(line) for line in caplog.records])
+    said = everything_told_by(outcome) if isinstance(outcome, BaseException) else repr(outcome)
+    for secret in IN_THE_ADDRESS:
+        assert set() == canary.told(secret, said + logged)
+    # So short a secret may be a word, which an answer keeps.
+    assert "hunter2" not in (logged if isinstance(outcome, ModelReply) else said + logged)
+    line = f"HTTP Request: POST {server.url}/chat/completions?key=[key]&short=[key]&api-version=2024-02-01 "
+    assert line in logged
+    if isinstance(outcome, ApplicationError):
+        assert outcome.message.startswith(f"{server.url.split('/')[2]}: ")
+
+
+async def test_short_userinfo_is_hidden_as_it_is_sent(
+    server: OpenAIServer, environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Base64 of user and password together: each alone is too short to be looked for in other words."""
+    caplog.set_level(logging.DEBUG)
+    environment.setenv("OPENAI_BASE_URL", server.url.replace("http://", "http://ann:s3cret@"))
+    server.script += [ok(HEAD), refusal(401, f"{HEAD}, user ann")]
+    model = OpenAIModel("gpt-test")
+    answer, error = await model.reply(QUESTION), await failure_of(model)
+    await model.close()
+    assert "Authorization: Basic [key]" in answer.text
+    assert error.message.endswith(", user [key]")
+    assert set() == canary.told("ann:s3cret", answer.text + everything_told_by(error) + caplog.text)
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+@pytest.mark.parametrize("form", [KEY, *DISGUISES])
+async def test_no_log_line_of_the_client_shows_the_key_that_an_endpoint_echoes(
+    server: OpenAIServer, model: OpenAIModel, caplog: pytest.LogCaptureFixture, form: str, level: int
+) -> None:
+    caplog.set_level(level)
+    server.script += [
+        Reply(307, "", {"location": f"/login?key={form}"}),
+        Reply(401, "no", {"x-key": form}, reason=f"no {form}"),
+    ]
+    await failure_of(model)
+    assert len(server.requests) == 2
+    assert "HTTP Request: POST http://127.0.0.1" in caplog.text
+    assert set() == canary.told(SECRET, caplog.text)
+
+
+async def test_a_closed_model_looks_at_no_log(model: OpenAIModel) -> None:
+    watched = [logging.getLogger(name) for name in LOGGERS]
+    assert all(model._secrets in logger.filters for logger in watched)
+    await model.close()
+    assert not any(model._secrets in logger.filters for logger in watched)
 
 
 async def test_keys_that_are_not_ours_stay_hidden_and_other_words_do_not(
@@ -361,6 +554,18 @@ async def test_an_endpoint_without_keys_needs_none(server: OpenAIServer, environ
         ({"OPENAI_API_KEY": " ", "OPENAI_BASE_URL": ""}, "'gpt-test' needs OPENAI_API_KEY, or OPENAI_BASE_URL"),
         ({"OPENAI_API_KEY": "sk-“quoted”"}, "OPENAI_API_KEY holds characters"),
         ({"OPENAI_BASE_URL": "localhost:11434/v1"}, "OPENAI_BASE_URL must begin with http"),
+        ({"OPENAI_BASE_URL": "ftp://user:quoted@host/v1"}, "OPENAI_BASE_URL must begin with http"),
+        ({"OPENAI_BASE_URL": "https://user:quoted/@host/v1"}, "OPENAI_BASE_URL must begin with http"),
+        ({"OPENAI_BASE_URL": "https://user:12#quoted@host/v1"}, "OPENAI_BASE_URL must begin with http"),
+        ({"OPENAI_BASE_URL": "https://user:12?quoted@host/v1"}, "OPENAI_BASE_URL must begin with http"),
+        ({"OPENAI_BASE_URL": "https://user:quoted@/v1"}, "OPENAI_BASE_URL must begin with http"),
+        ({"OPENAI_BASE_URL": "https://user:quoted@[::1/v1"}, "OPENAI_BASE_URL must begin with http"),
+        ({"OPENAI_BASE_URL": "https://user:quoted@host:99999/v1"}, "OPENAI_BASE_URL must begin with http"),
+        ({"OPENAI_BASE_URL": "https://user:quoted@ho\x01quoted/v1"}, "InvalidURL: OPENAI_BASE_URL"),
+        (
+            {"OPENAI_API_KEY": "k", "HTTP_PROXY": "http://user:quoted@[::1/"},
+            "InvalidURL: OPENAI_BASE_URL, or the address of a proxy",
+        ),
     ],
 )
 async def test_what_is_missing_or_unusable_is_said_before_any_task_runs(
@@ -375,7 +580,7 @@ async def test_what_is_missing_or_unusable_is_said_before_any_task_runs(
         OpenAIModel("gpt-test")
     assert not [thing for thing in gc.get_objects() if type(thing) is AsyncOpenAI], "nobody would close it"
     assert "\n" not in str(caught.value)
-    assert "quoted" not in str(caught.value)
+    assert "quoted" not in everything_told_by(caught.value)
 
 
 def test_without_the_package_it_says_what_to_install() -> None:

@@ -73,6 +73,11 @@ class OperatedWorker:
         """SIGTERM; the exit code once it has ended."""
         assert self._process
         self._process.send_signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """The exit code once it has ended."""
+        assert self._process
         return await asyncio.to_thread(self._process.wait, WAIT)
 
     def kill(self) -> None:

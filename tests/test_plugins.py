@@ -12,31 +12,11 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.models.offline import OfflineModel
 from starter.client import Session
-from starter.client.connection import connect
 from starter.serving.activations import CarefulRunner
-from tests.framework_kinds import greeting, shop
 from tests.harness import WAIT, Harness, run_task
 from tests.kinds import FragileWorkflow
-from tests.servers import Server
 from worker import KINDS, build_worker
 from workflows.session import SessionWorkflow
-
-
-@pytest.mark.parametrize(
-    ("plugins", "kind", "asked", "output"),
-    [
-        (shop.PLUGINS, "Shop", "What does A7 cost?", "It costs 42 euros (A7)."),
-        (greeting.PLUGINS, "Greet", "Ada", "HELLO ADA"),
-    ],
-    ids=["pydantic-ai", "langgraph"],
-)
-async def test_a_sandboxed_kind_of_a_framework_starts_and_runs_a_task(
-    server: Server, elsewhere: Harness, plugins: list[SimplePlugin], kind: str, asked: str, output: str
-) -> None:
-    client = await connect(server.address, plugins=plugins)
-    async with build_worker(client, OfflineModel(), queue=elsewhere.queue):
-        record = await run_task(await elsewhere.open(), asked, kind=kind)
-    assert (output, None) == (record.output, record.error)
 
 
 def _runners(worker: Worker) -> tuple[Any, Any]:

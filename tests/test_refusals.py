@@ -13,6 +13,7 @@ from temporalio.service import RPCError
 from activities.visibility import VisibilityActivities
 from starter.client import Session
 from starter.serving.refusals import Refusals
+from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, ask, run_task
 from tests.kinds import note_length, raise_named
 from tests.servers import own_server
@@ -20,7 +21,7 @@ from workflows.contract import Config, TaskRecord
 from workflows.wire.errors import SessionError
 
 BANANA = "What colour is a banana?"
-AT_ONCE = 15.0
+AT_ONCE = 15.0 * SLOWNESS
 """Seconds in which such a task ends, of an hour that it may take: the server gives the second attempt ten of them."""
 
 LONG = "x" * 250

@@ -10,6 +10,7 @@ from tests.samples import (
     DONE,
     JSON,
     NOW,
+    accepted,
     at,
     carried,
     error_of,
@@ -27,6 +28,7 @@ from workflows.contract import (
     CloseRequest,
     ContextPatch,
     PatchRequest,
+    RollbackRequest,
     TaskOutput,
     TaskRecord,
 )
@@ -169,16 +171,36 @@ def test_a_result_that_is_not_allowed_fails_its_task_and_leaves_no_trace(
     assert (state.context.version, state.context.values, state.context.transcript) == (0, {}, [])
 
 
+def test_why_an_answer_ended_is_in_the_record_and_the_turn_for_good() -> None:
+    state, record = ended(TaskOutput(output="so far", finish_reason="length"))
+    assert ("completed", "length") == (record.status, record.finish_reason)
+    assert ["length"] == [turn.finish_reason for turn in state.context.transcript]
+    state.rollback_context(RollbackRequest(version=0), NOW)
+    state.rollback_context(RollbackRequest(version=1), NOW)
+    again = handed_over(state)
+    assert ["length"] == [turn.finish_reason for turn in again.context.transcript]
+    assert ["length"] == [turn.finish_reason for turn in again.context.inject(accepted("b")).transcript]
+    assert record == known(again)
+
+
+@pytest.mark.parametrize("reason", [None, "stop"])
+def test_an_answer_that_ended_by_itself_carries_no_word_of_it(reason: str | None) -> None:
+    state, _ = ended(TaskOutput(output="all", finish_reason=reason))
+    assert b"finish_reason" not in carried(state)
+
+
 def test_a_conflict_keeps_the_output_and_drops_the_whole_patch() -> None:
     state = running("a")
     state.patch_context(PatchRequest(patch=ContextPatch(set={"k": 2})), NOW)
-    state.complete(TaskOutput(output="kept", patch=ContextPatch(set={"k": 1, "l": 1}), usage={"t": 1}), NOW)
+    patch = ContextPatch(set={"k": 1, "l": 1})
+    state.complete(TaskOutput(output="kept", patch=patch, usage={"t": 1}, finish_reason="length"), NOW)
     record = known(state)
-    assert (record.status, error_of(record), record.output, record.usage) == (
+    assert (record.status, error_of(record), record.output, record.usage, record.finish_reason) == (
         "failed",
         "ContextConflict",
         "kept",
         {"t": 1},
+        "length",
     )
     assert state.context.values == {"k": 2}
 

@@ -107,7 +107,12 @@ async def _all_converse(sessions: Iterable[Session], dishes: range) -> None:
 
 @pytest.mark.timeout(300)  # some 400 tasks
 @pytest.mark.parametrize(
-    ("count", "behavior", "changed"), [(50, PINNED, OneCommandMore), (12, AUTO_UPGRADE, OneGuardedCommandMore)]
+    ("count", "behavior", "changed"),
+    [
+        (12, PINNED, OneCommandMore),
+        (12, AUTO_UPGRADE, OneGuardedCommandMore),
+        pytest.param(50, PINNED, OneCommandMore, marks=pytest.mark.rare),
+    ],
 )
 async def test_two_versions_at_once_under_live_sessions_fail_no_workflow_task(
     deployments: Deployments, count: int, behavior: VersioningBehavior, changed: type

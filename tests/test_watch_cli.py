@@ -56,6 +56,8 @@ async def test_a_pipe_gets_a_line_for_each_change_until_the_close(harness: Harne
         await _line(process, "counted runs: 2")
         await _line(process, "counted 1 of 2, 50%")
         await _line(process, "counted completed: 0")
+        await session.submit({"output": "so far", "finish_reason": "length"}, kind="Return", task_id="cut")
+        await _line(process, "cut completed: (ended by length) so far")
         await session.close()
         await _line(process, "is closed")
         assert (b"", b"") == await process.communicate()
@@ -96,13 +98,15 @@ async def test_a_question_to_a_person_is_shown(harness: Harness, server: DevServ
 
 async def test_a_wait_for_a_task_shows_its_bar(harness: Harness, server: DevServer) -> None:
     session = await harness.open(COUNTDOWN)
-    await session.submit(10, task_id="counted")
+    await session.submit(100, task_id="counted")
     async with on_terminal(server, harness, "result", session.id, "counted") as terminal:
         await terminal.shows("waiting for counted")
-        await terminal.shows(" of 10, ")
+        await terminal.shows(" of 100, ")
     async with on_terminal(server, harness, "show", session.id) as terminal:
-        await terminal.shows(" of 10, ")
+        await terminal.shows(" of 100, ")
         assert 0 == await terminal.ended()
+    await session.close("now")
+    await session.finished(WAIT)
 
 
 @pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import re
-import subprocess
-import sys
 import uuid
 import zipfile
 from pathlib import Path
@@ -14,52 +12,15 @@ import pytest
 import starter.exports
 from starter.dev_server import DevServer
 from starter.program import ROOT
+from tests.environments import INSTALL_SECONDS, run
 from tests.harness import WAIT
-
-INSTALL_SECONDS = 300.0
-"""To build, download and install: the largest part is Temporal's server."""
-
-
-def _run(folder: Path, *command: str | Path) -> str:
-    """What the command prints; it has to succeed, without anything of the repository on its path."""
-    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "TEMPORAL_ADDRESS"}}
-    ended = subprocess.run(  # noqa: S603 (our own commands)
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS
-    )
-    assert 0 == ended.returncode, ended.stdout + ended.stderr
-    return ended.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of what git knows or would add: a build leaves folders behind."""
-    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    files = _run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    for name in files:
-        if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/")):
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
-    _run(source, sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", built, ".")
-    return next(built.glob("*.whl"))
+from tests.wheels import environment_with
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment that has the wheel and `llama-index-workflows`."""
-    environment = tmp_path_factory.mktemp("environment")
-    _run(environment, sys.executable, "-m", "venv", environment)
-    packages = [f"durable-sessions[cli,dev] @ {wheel.as_uri()}", "llama-index-workflows"]
-    pip: list[str | Path] = [
-        environment / "bin/python",
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--constraint",
-        ROOT / "constraints.txt",
-    ]
-    _run(environment, *pip, *packages)
-    return environment / "bin"
+    return environment_with(tmp_path_factory.mktemp("environment"), wheel, "cli,dev", "llama-index-workflows")
 
 
 @pytest.fixture
@@ -83,13 +44,15 @@ def test_the_wheel_has_one_name_and_all_of_our_code(wheel: Path) -> None:
             assert not any(line.strip().startswith(f"{start}{ours_}") for line in text.splitlines())
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(INSTALL_SECONDS)
 def test_the_demo_of_the_installed_wheel_comes_right(installed: Path, project: Path) -> None:
-    shown = _run(project, installed / "sessions", "demo")
+    shown = run(project, installed / "sessions", "demo")
     assert "✓ every task completed" in shown
     assert "✗" not in shown
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(INSTALL_SECONDS)
 def test_the_installed_package_and_llama_index_workflows_are_themselves_in_one_process(
     installed: Path, project: Path
@@ -97,20 +60,22 @@ def test_the_installed_package_and_llama_index_workflows_are_themselves_in_one_p
     code = "from workflows import Workflow; import durable_sessions.worker, durable_sessions as d; " + "; ".join(
         f"d.{name}" for name in starter.exports.__all__
     )
-    _run(project, installed / "python", "-c", f"{code}; print(Workflow.__module__, d.Config.__module__)")
+    run(project, installed / "python", "-c", f"{code}; print(Workflow.__module__, d.Config.__module__)")
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(INSTALL_SECONDS)
 def test_the_installed_command_says_its_own_name(installed: Path, project: Path) -> None:
-    shown = _run(project, installed / "sessions", "--help")
+    shown = run(project, installed / "sessions", "--help")
     assert "Usage: sessions [OPTIONS] COMMAND" in shown
     assert "python -m starter" not in shown
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(INSTALL_SECONDS)
 def test_to_import_the_package_costs_neither_pydantic_nor_temporalio(installed: Path, project: Path) -> None:
     code = "import sys, durable_sessions; print({'pydantic', 'temporalio'} & set(sys.modules))"
-    assert "set()" == _run(project, installed / "python", "-c", code).strip()
+    assert "set()" == run(project, installed / "python", "-c", code).strip()
 
 
 def _files_of_the_documented_project() -> dict[str, str]:
@@ -119,6 +84,7 @@ def _files_of_the_documented_project() -> dict[str, str]:
     return dict(re.findall(r"^`([a-z.]+)`[^\n]*:\n\n```[a-z]+\n(.*?)```", section, re.MULTILINE | re.DOTALL))
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(INSTALL_SECONDS)
 async def test_the_documented_project_runs_as_its_author_would_run_it(
     installed: Path, project: Path, server: DevServer
@@ -127,7 +93,7 @@ async def test_the_documented_project_runs_as_its_author_would_run_it(
     assert ["pyproject.toml", "shop.py", "ask.py"] == list(files)
     for name, text in files.items():
         (project / name).write_text(text)
-    await asyncio.to_thread(_run, project, installed / "python", "-m", "pip", "install", "--quiet", "--no-deps", ".")
+    await asyncio.to_thread(run, project, installed / "python", "-m", "pip", "install", "--quiet", "--no-deps", ".")
     environment = {"TEMPORAL_ADDRESS": server.address, "SESSIONS_TASK_QUEUE": f"wheel-{uuid.uuid4().hex}"}
     program = {**os.environ, **environment}
     worker = await asyncio.create_subprocess_exec(installed / "sessions", "worker", cwd=project, env=program)

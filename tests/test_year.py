@@ -118,6 +118,7 @@ async def _events_of_runs(session: Session) -> list[int]:
     return [run.history_length async for run in session.temporal.list_workflows(f"WorkflowId = '{session.id}'")]
 
 
+@pytest.mark.rare
 async def test_two_months_of_a_task_a_day_leave_what_a_plain_simulation_says(virtual: SkippingHarness) -> None:
     await _live(virtual, 60, asks_on=20)
 

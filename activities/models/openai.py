@@ -2,19 +2,19 @@
 
 import math
 import os
-import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from email.utils import mktime_tz, parsedate_tz
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from temporalio.exceptions import ApplicationError
 
-from activities.models.protocol import ModelReply, ModelRequest
+from activities.models.hiding import Secrets
+from activities.models.protocol import EMPTY_REPLY, INVALID_REPLY, ModelReply, ModelRequest
 from workflows.wire.conversation import conversation
 from workflows.wire.encoding import canonical, preview
 from workflows.wire.mending import mended_json
@@ -33,33 +33,76 @@ RETRY_AFTER_SECONDS = 300.0
 MESSAGE_BYTES = 2_000
 """An error text: enough for every provider's message, and for the head of the page a proxy answers with."""
 
+_READ_CHARS = 8 * MESSAGE_BYTES
+"""What of an error is looked through: four times what is shown, since spaces fall out."""
+
 RETRYABLE_REFUSALS = frozenset({408, 409, 425, 429})
 """The 4xx statuses that say "not now"; all others say "not like this", and the same request stays wrong."""
+
+FINAL_REFUSALS = frozenset({"insufficient_quota", "billing_not_active"})
+"""What a 429 says, as `code` or `type`, where no waiting helps: there is no money left."""
+
+OPENAI = "https://api.openai.com/v1"
+"""Where OPENAI_BASE_URL is not set."""
 
 SYSTEM = "Answer the user's last message; whatever comes before it is the session so far."
 
 _NO_KEY = "none"
 """Sent where only OPENAI_BASE_URL is set: the client insists on a key, a local endpoint ignores it."""
 
-_HIDDEN = "[key]"
-_WORD = re.compile(r"[^\s\"'`,;:=<>(){}\[\]]+")
-_KEY_HEAD = 8
-"""Characters that tell a key from other words. What is shorter counts as a key only when it stands alone."""
+_API_VERSION = "api-version"
+"""The one parameter in the query of a base address that is known to be no key: Azure's."""
 
 
 class _Message(BaseModel):
-    content: str = Field(pattern=r"\S")
+    content: str | None = None
+    refusal: str | None = None
 
 
 class _Choice(BaseModel):
     message: _Message
+    finish_reason: Any = None
 
 
 class _Completion(BaseModel):
-    """What we need of a chat completion. Usage is a courtesy: an answer is not lost over it."""
+    """What we need of a chat completion. Usage and finish_reason are a courtesy: an answer is not lost over them."""
 
-    choices: list[_Choice] = Field(min_length=1)
+    choices: list[_Choice]
     usage: Any = None
+
+
+class _Address(NamedTuple):
+    """A base address in its parts: what may be said of it, and what may not."""
+
+    url: str
+    userinfo: tuple[str, str] | None
+    query: str
+
+    @classmethod
+    def of(cls, text: str) -> "_Address | None":
+        """The parts of `text`; null where that is no such address."""
+        try:
+            parts = urlsplit(text)
+            usable = parts.hostname is not None and parts.port != 0
+            parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        except ValueError:
+            usable = False
+        # A `#`, as a `/` or `?`, in a password that should be spelled `%23` cuts the address short.
+        if not usable or parts.fragment or parts.scheme not in {"http", "https"}:
+            return None
+        userinfo, _, place = parts.netloc.rpartition("@")
+        user, _, password = userinfo.partition(":")
+        return cls(
+            urlunsplit((parts.scheme, place, parts.path, "", "")),
+            (unquote(user), unquote(password)) if userinfo else None,
+            parts.query,
+        )
+
+    @property
+    def secrets(self) -> list[str]:
+        """What of it is in every request and must be nowhere else."""
+        of_user = [*self.userinfo, ":".join(self.userinfo)] if self.userinfo else []
+        return of_user + [value for name, value in parse_qsl(self.query) if name != _API_VERSION]
 
 
 class OpenAIModel:
@@ -70,7 +113,7 @@ class OpenAIModel:
 
     def __init__(self, model: str) -> None:
         try:
-            from openai import AsyncOpenAI  # noqa: PLC0415 (an extra, and slow to import)
+            from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415 (an extra, and slow to import)
         except ImportError as error:
             raise RuntimeError(f"model {model!r} needs the `openai` package: pip install openai ({error})") from None
         key = os.environ.get("OPENAI_API_KEY", "").strip()
@@ -79,14 +122,29 @@ class OpenAIModel:
             raise RuntimeError(f"model {model!r} needs OPENAI_API_KEY, or OPENAI_BASE_URL for an endpoint without keys")
         if not (key.isascii() and key.isprintable()):
             raise RuntimeError("OPENAI_API_KEY holds characters that cannot be sent in an HTTP header")
-        # Before there is a client: one that nobody closes tries to close itself, in whatever loop runs by then.
-        if base and urlsplit(base).scheme not in {"http", "https"}:
-            raise RuntimeError("OPENAI_BASE_URL must begin with http:// or https://")
+        address, problem = _Address.of(base or OPENAI), ""
+        if address is None:
+            raise RuntimeError(
+                "OPENAI_BASE_URL must begin with http:// or https:// and be an address, odd signs as %XX"
+            )
+        try:
+            self._client = AsyncOpenAI(
+                api_key=key or _NO_KEY,
+                base_url=address.url,
+                timeout=HTTP_TIMEOUT_SECONDS,
+                # Temporal owns retries: the client's own would hide attempts from its history and its policies.
+                max_retries=0,
+                # By itself it would log the userinfo with each call, and put the path of a call behind the query.
+                http_client=DefaultAsyncHttpxClient(auth=address.userinfo, params=address.query),
+            )
+        except Exception as error:  # noqa: BLE001 (those of its HTTP client have no common base)
+            problem = type(error).__name__
+        if problem:  # raised up there it would carry along what cannot be used, as the client quotes it
+            raise RuntimeError(f"{problem}: OPENAI_BASE_URL, or the address of a proxy, cannot be used")
         self._model = model
-        self._key, self._key_marks = key, _key_marks(key)
-        # Temporal owns retries: the client's own would hide attempts from its history and its policies.
-        self._client = AsyncOpenAI(api_key=key or _NO_KEY, timeout=HTTP_TIMEOUT_SECONDS, max_retries=0)
         self._endpoint = self._client.base_url.netloc.decode()
+        self._secrets = Secrets(key, *address.secrets)
+        self._secrets.watch()
 
     @property
     def name(self) -> str:
@@ -96,13 +154,15 @@ class OpenAIModel:
     async def close(self) -> None:
         """Close the idle connections; the model cannot be used any more."""
         await self._client.close()
+        self._secrets.unwatch()
 
     async def reply(self, request: ModelRequest) -> ModelReply:
         """Answer one question from the values, the transcript and the question itself. Cancellation ends the request.
 
         Raises ApplicationError under the name of the provider's error (`BadRequestError`, `RateLimitError`,
-        `APITimeoutError`, ...) or as `InvalidModelReply`: not retryable where the request itself was refused, after
-        the delay the provider asks for where it asks. No text of it shows the key.
+        `APITimeoutError`, ...), as `EmptyModelReply` or as `InvalidModelReply`: not retryable where the request itself
+        was refused or there was a reply without an answer, after the delay the provider asks for where it asks. No text
+        of it, and none of an answer, shows the key.
         """
         outcome = await self._ask(_messages(request))
         # Raised in an except block it would carry the provider's error along, with its headers and the key.
@@ -125,14 +185,37 @@ class OpenAIModel:
         except ValidationError as error:
             fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(map(str, fault["loc"])) or "reply"
-            text = self._legible(f"{where}: {fault['msg']}; it sent: {body.decode(errors='replace')}")
-            return ApplicationError(text, type="InvalidModelReply")
-        return ModelReply(text=completion.choices[0].message.content, usage=_usage(completion.usage))
+            # Without `choices` it is no completion, but say the page of a proxy: it costs nothing and may pass.
+            paid = where.startswith("choices") and (where, fault["type"]) != ("choices", "missing")
+            return self._no_answer(f"{where}: {fault['msg']}", body, INVALID_REPLY, final=paid)
+        return self._answer(completion) or self._no_answer("no text in it", body, EMPTY_REPLY, final=True)
+
+    def _answer(self, completion: _Completion) -> ModelReply | None:
+        """What the model says: its answer, what it says instead of one, or both; null for no text at all."""
+        if not completion.choices:
+            return None
+        choice = completion.choices[0]
+        said = [text for text in (choice.message.content, choice.message.refusal) if text and text.strip()]
+        if not said:
+            return None
+        reason = "refusal" if choice.message.refusal in said else choice.finish_reason
+        return ModelReply(
+            text=self._secrets.hide("\n\n".join(said)),
+            usage=_usage(completion.usage),
+            finish_reason=self._secrets.hide(reason) if isinstance(reason, str) else None,
+        )
+
+    def _no_answer(self, fault: str, body: bytes, name: str, *, final: bool) -> ApplicationError:
+        text = self._legible(f"{fault}; it sent: {body.decode(errors='replace')}")
+        return ApplicationError(text, type=name, non_retryable=final)
 
     def _refusal(self, error: "APIStatusError") -> ApplicationError:
-        refused = 400 <= error.status_code < 500 and error.status_code not in RETRYABLE_REFUSALS  # noqa: PLR2004
+        code = next((str(name) for name in (error.code, error.type) if str(name) in FINAL_REFUSALS), None)
+        lasting = 400 <= error.status_code < 500 and error.status_code not in RETRYABLE_REFUSALS  # noqa: PLR2004
+        refused = lasting or code is not None
+        reason = _reason(error.body) + (f" ({code})" if code else "")
         return ApplicationError(
-            self._legible(f"HTTP {error.status_code}: {_reason(error.body)}"),
+            self._legible(f"HTTP {error.status_code}: {reason}"),
             type=type(error).__name__,
             non_retryable=refused,
             next_retry_delay=None if refused else _retry_delay(error.response.headers),
@@ -140,10 +223,8 @@ class OpenAIModel:
 
     def _legible(self, text: str) -> str:
         """One line that names the endpoint, without keys."""
-        if len(self._key) >= _KEY_HEAD:
-            text = text.replace(self._key, _HIDDEN)
-        text = _WORD.sub(lambda word: _HIDDEN if self._key_marks.search(word[0]) else word[0], text)
-        return preview(f"{self._endpoint}: {text}", MESSAGE_BYTES)
+        # A page of a proxy may be long. What is cut off here is far behind what is shown.
+        return preview(f"{self._endpoint}: {self._secrets.hide_words(text[:_READ_CHARS])}", MESSAGE_BYTES)
 
 
 def _messages(request: ModelRequest) -> "list[ChatCompletionMessageParam]":
@@ -181,11 +262,3 @@ def _retry_delay(headers: Mapping[str, str]) -> timedelta | None:
         if date := parsedate_tz(later):
             asked.append(mktime_tz(date) - time.time())
     return next((timedelta(seconds=min(s, RETRY_AFTER_SECONDS)) for s in asked if 0 < s < math.inf), None)
-
-
-def _key_marks(key: str) -> re.Pattern[str]:
-    """Finds words that show `key` (empty: none is configured) or how it begins, or look like any key, masked or not."""
-    marks = [r"\bsk-", r"\*{3}"]
-    if key:
-        marks.append(re.escape(key[:_KEY_HEAD]) if len(key) >= _KEY_HEAD else rf"\A{re.escape(key)}\W*\Z")
-    return re.compile("|".join(marks))

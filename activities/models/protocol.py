@@ -8,7 +8,14 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from workflows.contract import ContextPatch, Turn
-from workflows.wire.fields import Text
+from workflows.wire.fields import FinishReason, Text
+
+EMPTY_REPLY = "EmptyModelReply"
+INVALID_REPLY = "InvalidModelReply"
+
+ONCE_MORE = frozenset({EMPTY_REPLY, INVALID_REPLY})
+"""Errors of a model that answers, at its price, with nothing that is an answer. Another call rarely betters it: the
+kind makes one, and then no more. A model raises them as what no retry mends."""
 
 
 class ModelRequest(BaseModel):
@@ -21,11 +28,15 @@ class ModelRequest(BaseModel):
 
 
 class ModelReply(BaseModel):
-    """The answer, what to remember of it in the session's context, what it cost, and the name of the model."""
+    """The answer, what to remember of it in the session's context, what it cost, and the name of the model.
+
+    `finish_reason`: why it may not be the whole answer, `refusal` where it says why there is none.
+    """
 
     text: Text
     patch: ContextPatch | None = None
     usage: dict[str, int | float] | None = None
+    finish_reason: FinishReason = None
     model: str | None = None
 
 
@@ -40,7 +51,8 @@ class LanguageModel(Protocol):
     async def reply(self, request: ModelRequest) -> ModelReply:
         """Answer one question.
 
-        Raises `ApplicationError(non_retryable=True)` for what a retry cannot mend; anything else is retried by
-        Temporal, so the model itself retries nothing. Cancellation of the task cancels this coroutine.
+        Raises `ApplicationError(non_retryable=True)` for what a retry cannot mend, of the types `ONCE_MORE` where the
+        kind shall ask one more time; anything else is retried by Temporal, so the model itself retries nothing.
+        Cancellation of the task cancels this coroutine.
         """
         ...

@@ -55,10 +55,9 @@ class Caller:
 
     async def _submit(self, plan: Plan) -> None:
         on_busy = "interrupt" if plan.act == "interrupt" else "enqueue"
-        task_input = {"act": plan.act, "seconds": plan.seconds}
         if self._chance.random() < UPDATE_SHARE:
             handle = self._session.temporal.get_workflow_handle(self._session.id)
-            request = {"task_id": plan.task_id, "input": task_input, "on_busy": on_busy}
+            request = {"task_id": plan.task_id, "input": plan.input, "on_busy": on_busy}
             try:
                 await handle.execute_update("submit_task", request)
             except WorkflowUpdateFailedError as error:
@@ -67,7 +66,7 @@ class Caller:
                     raise
                 raise TimeoutError from None
         else:
-            await self._session.submit(task_input, task_id=plan.task_id, on_busy=on_busy)
+            await self._session.submit(plan.input, task_id=plan.task_id, on_busy=on_busy)
 
     async def _cancel(self, plan: Plan) -> None:
         await asyncio.sleep(self._chance.uniform(0, 2))
@@ -84,8 +83,9 @@ class Caller:
                 unanswered.difference_update(record.task_id for record in snapshot.recent)
                 running = snapshot.running
                 if running and running.waiting_for:
-                    answer = partial(self._session.respond, running.task_id, "yes", running.waiting_for.id)
-                    await self._until_taken(asking[running.task_id], answer, ACTED)
+                    plan = asking[running.task_id]
+                    answer = partial(self._session.respond, plan.task_id, plan.word, running.waiting_for.id)
+                    await self._until_taken(plan, answer, ACTED)
 
     async def _until_taken(self, plan: Plan, call: Callable[[], Awaitable[None]], taken: str) -> None:
         while True:
@@ -96,10 +96,10 @@ class Caller:
                     await call()
             except _FAILURES:
                 _end_if_cancelled()
-                self._log.note(CUT_OFF, self._session.id, plan.task_id, plan.act)
+                self._log.note(CUT_OFF, self._session.id, plan.task_id)
                 await asyncio.sleep(self._chance.uniform(0, 0.5))
             else:
-                self._log.note(taken, self._session.id, plan.task_id, plan.act)
+                self._log.note(taken, self._session.id, plan.task_id)
                 return
 
 

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
-DONE_KEY = "done"
-"""The list in the context to which every task appends its id, and only one that completes may leave it there."""
+DONE_KEY, SUM_KEY, NOTE_KEY = "done", "sum", "note"
+"""What tasks leave in the context: a list to which each appends its id, the sum of their amounts, and the word of the
+last one with an odd amount, which an even one removes. So every later task depends on each that completed before it."""
 
-INITIAL_CONTEXT = {"text": "as it was", DONE_KEY: []}
+INITIAL_CONTEXT: dict[str, Any] = {"text": "as it was", DONE_KEY: [], SUM_KEY: 0}
 
 ACTS = {
     "quick": 8,
@@ -23,21 +25,37 @@ ACTS = {
 
 CANCELLED_ACTS = {"hang", "linger"}
 
+QUICK_SECONDS = 0.3
+"""The longest that anything but `slow` works: enough to be killed in it now and then."""
+
 _ENDINGS = {
-    **dict.fromkeys(("quick", "slow", "interrupt", "ask"), "completed"),
-    **dict.fromkeys(("raise", "overreach"), "failed"),
-    **dict.fromkeys(CANCELLED_ACTS, "cancelled"),
+    **dict.fromkeys(("quick", "slow", "interrupt", "ask"), ("completed", None)),
+    "raise": ("failed", "OutOfTea"),
+    "overreach": ("failed", "InvalidOutput"),
+    **dict.fromkeys(CANCELLED_ACTS, ("cancelled", "TaskCancelled")),
 }
+
+_WORDS = ("amber", "birch", "cobalt", "dune", "ember", "fjord", "grove", "harbor", "indigo", "juniper")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One task to be. `pause`: seconds before it is submitted; `seconds`: of work it begins with."""
+    """One task to be. `pause`: seconds before it is submitted; `seconds`: of work it begins with.
+
+    `amount` and `word` are its own: they are in what it does, leaves and answers, and no other task's may be there.
+    """
 
     task_id: str
     act: str
     pause: float
     seconds: float
+    amount: int
+    word: str
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """The task's input."""
+        return {"act": self.act, "seconds": self.seconds, "amount": self.amount, "word": self.word}
 
 
 def plans(chance: Random, tasks: int, span: float) -> list[Plan]:
@@ -48,12 +66,14 @@ def plans(chance: Random, tasks: int, span: float) -> list[Plan]:
             task_id=f"{number:02}-{act}",
             act=act,
             pause=min(chance.expovariate(tasks / span), span / 4),
-            seconds=chance.uniform(1, 3) if act == "slow" else 0.0,
+            seconds=chance.uniform(1, 3) if act == "slow" else chance.uniform(0, QUICK_SECONDS),
+            amount=chance.randrange(1, 1_000_000),
+            word=f"{chance.choice(_WORDS)} {chance.randrange(1_000_000)}",
         )
         for number, act in enumerate(acts)
     ]
 
 
-def may_end(act: str, status: str, *, interrupted: bool) -> bool:
+def may_end(act: str, status: str, error: str | None, *, interrupted: bool) -> bool:
     """Whether a task of that act may end so; any task may be cancelled by an interruption after it."""
-    return status == _ENDINGS[act] or (interrupted and status == "cancelled")
+    return (status, error) in {_ENDINGS[act], *([("cancelled", "TaskCancelled")] if interrupted else [])}

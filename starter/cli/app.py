@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from starter.cli import output
 from starter.cli.completion import install_completion, show_completion
-from starter.cli.exits import MEANINGS, CommandError, ExitCode
+from starter.cli.exits import MEANINGS, CommandError, ExitCode, command_error
 from starter.program import COMMAND
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def sent(what: str) -> Iterator[None]:
         with output.waiting(what):
             yield
     except NoWorkerError as error:
-        raise CommandError(ExitCode.NO_WORKER, f"{what}, but {error}") from None
+        raise CommandError(command_error(error).code, f"{what}, but {error}") from None
     except asyncio.CancelledError:
         output.note(what)
         raise

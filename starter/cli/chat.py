@@ -84,7 +84,12 @@ class Conversation:
         with output.waiting("looking at the session"):
             snapshot, context = await self._session.snapshot(), await self._session.context()
         turns = [
-            output.Exchange(output.readable(turn.input), output.readable(turn.output)) for turn in context.transcript
+            output.Exchange(
+                output.readable(turn.input),
+                output.readable(turn.output),
+                note=views.unlike_whole(turn.finish_reason),
+            )
+            for turn in context.transcript
         ]
         if turns:
             self._terminal.show(*turns[-LAST_TURNS:])
@@ -155,7 +160,8 @@ class Conversation:
             record = await self._session.result(asked.task_id)
             question = "" if asked.in_view else asked.question
             if record.status == "completed":
-                self._terminal.show(output.Exchange(question, output.readable(record.output)))
+                note = views.unlike_whole(record.finish_reason)
+                self._terminal.show(output.Exchange(question, output.readable(record.output), note=note))
             else:
                 self._terminal.show(output.Exchange(question, not_completed(record).message, failed=True))
             self._asks = None

@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 6
     SESSION_CLOSED = 7
     STILL_WAITING = 8
+    WORKER_FAILS = 9
     BUG = 70
     INTERRUPTED = 130
     BROKEN_PIPE = 141
@@ -34,6 +35,7 @@ MEANINGS = {
     ExitCode.NOT_FOUND: "no such session or task",
     ExitCode.SESSION_CLOSED: "the session is closed or closing",
     ExitCode.STILL_WAITING: "the time to wait is over; the task goes on",
+    ExitCode.WORKER_FAILS: "a worker runs, but its code fails over the session, which waits for other code",
     ExitCode.BUG: "a bug; with PYTHONDEVMODE=1 it shows where",
     ExitCode.INTERRUPTED: "Ctrl-C, or no to a question; what was sent goes on",
 }
@@ -74,7 +76,7 @@ def command_error(error: Exception) -> CommandError:
     from temporalio.client import WorkflowFailureError  # noqa: PLC0415 (takes 0.2 s; usage errors do without)
     from temporalio.service import RPCError, RPCStatusCode  # noqa: PLC0415 (the same)
 
-    from starter.client.calls import NoWorkerError  # noqa: PLC0415 (the same)
+    from starter.client.calls import NoWorkerError, WorkerFailsError  # noqa: PLC0415 (the same)
     from starter.client.connection import NoServerError  # noqa: PLC0415 (the same)
     from starter.client.erasure import NotErasedError  # noqa: PLC0415 (the same)
 
@@ -87,6 +89,8 @@ def command_error(error: Exception) -> CommandError:
             code, message = _code(error.type), f"{error}{hint}"
         case NoServerError() | NotErasedError():
             code, message = ExitCode.NO_SERVER, str(error)
+        case WorkerFailsError():
+            code, message = ExitCode.WORKER_FAILS, str(error)
         case NoWorkerError():
             code, message = ExitCode.NO_WORKER, str(error)
         case WorkflowFailureError():

@@ -81,11 +81,12 @@ class Table:
 
 @dataclass
 class Exchange:
-    """A question and what came of it; an empty question stands there already."""
+    """A question and what came of it; an empty question stands there already. `note`: what is to be known of it."""
 
     question: str
     answer: str
     failed: bool = False
+    note: str = ""
 
 
 @dataclass
@@ -150,8 +151,12 @@ def note(text: str) -> None:
 
 def complain(text: str) -> None:
     """Print an error on stderr, in one line."""
-    line = clean(" ".join(text.split()))
-    _console(stderr=True).print(Text.assemble(("error: ", "bold red"), line), soft_wrap=True)
+    _say(("error: ", "bold red"), text)
+
+
+def warn(text: str) -> None:
+    """Print on stderr, in one line, what is to be known of what stdout has."""
+    _say(("warning: ", "yellow"), text)
 
 
 @contextlib.contextmanager
@@ -174,6 +179,10 @@ def live(parts: Callable[[], Iterable[Part]]) -> Iterator[None]:
 
     with Live(get_renderable=draw, console=_console(), refresh_per_second=REFRESHES):
         yield
+
+
+def _say(head: tuple[str, str], text: str) -> None:
+    _console(stderr=True).print(Text.assemble(head, clean(" ".join(text.split()))), soft_wrap=True)
 
 
 def _visible(code: int) -> str:
@@ -209,7 +218,8 @@ def _plain(part: Part) -> Iterable[str]:
             return [*([f"{part.title}:"] if part.title else []), "\t".join(part.columns), *rows]
         case Exchange():
             asked = [clean(f"> {part.question}")] if part.question else []
-            return [*asked, clean(f"error: {part.answer}" if part.failed else part.answer)]
+            noted = [clean(f"({part.note})")] if part.note else []
+            return [*asked, clean(f"error: {part.answer}" if part.failed else part.answer), *noted]
     return [clean(part)]
 
 
@@ -239,6 +249,8 @@ def _drawn(part: Part) -> Iterator[RenderableType]:
             if part.question:
                 yield Text(clean(f"> {part.question}"), style="dim")
             yield Text(clean(part.answer), style="red" if part.failed else "")
+            if part.note:
+                yield Text(clean(f"({part.note})"), style="dim")
         case _:
             yield Text(clean(part))
 

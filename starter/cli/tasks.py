@@ -193,6 +193,8 @@ def _report(record: TaskRecord, *, as_json: bool) -> None:
         output.show_json(record)
     elif record.status == "completed":
         output.show(output.readable(record.output))
+        if record.finish_reason:
+            output.warn(f"task {record.task_id} {views.unlike_whole(record.finish_reason)}")
     if record.status != "completed":
         raise not_completed(record)
 

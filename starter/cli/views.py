@@ -80,6 +80,7 @@ def task(record: TaskRecord) -> Iterator[Part]:
             "input": record.input_preview,
             "context": " to ".join(str(v) for v in (versions.before, versions.after) if v is not None),
             "usage": record.usage,
+            "finish_reason": record.finish_reason,
             "asks": question(asked) if asked else None,
             "error": f"{error.type}: {error.message}" if error else None,
         }
@@ -154,6 +155,11 @@ def labels(values: dict[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in values.items())
 
 
+def unlike_whole(finish_reason: str | None) -> str:
+    """What a person is told of an answer that did not end by itself; nothing of one that did."""
+    return f"ended by {finish_reason}: it may not be the whole answer" if finish_reason else ""
+
+
 def bar(progress: Progress | None) -> Bar | None:
     """A progress as it is drawn."""
     return Bar(progress.done, progress.total, progress.note) if progress else None
@@ -174,12 +180,12 @@ def moment(time: datetime | None) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else ""
 
 
-_TURN = ("version", "asked", "answered", "task")
-_TASK = ("task", "kind", "status", "at", "input", "error")
+_TURN = ("version", "asked", "answered", "task", "finish_reason")
+_TASK = ("task", "kind", "status", "at", "input", "error", "finish_reason")
 
 
 def _turn(turn: Turn) -> tuple[object, ...]:
-    return turn.version, readable(turn.input), readable(turn.output), turn.task_id
+    return turn.version, readable(turn.input), readable(turn.output), turn.task_id, turn.finish_reason
 
 
 def _log(entries: Iterable[LogEntry]) -> Table:
@@ -190,12 +196,12 @@ def _log(entries: Iterable[LogEntry]) -> Table:
 def _record(record: TaskRecord) -> tuple[object, ...]:
     at = record.finished_at or record.started_at or record.submitted_at
     error = record.error.type if record.error else ""
-    return record.task_id, record.kind, record.status, moment(at), record.input_preview, error
+    return record.task_id, record.kind, record.status, moment(at), record.input_preview, error, record.finish_reason
 
 
 def _waiting(entry: PendingEntry) -> tuple[object, ...]:
     not_before = f"not before {moment(entry.not_before)}" if entry.not_before else ""
-    return entry.task_id, entry.kind, "pending", not_before, entry.input_preview, ""
+    return entry.task_id, entry.kind, "pending", not_before, entry.input_preview, "", None
 
 
 def _refusal(entry: RejectedEntry) -> tuple[object, ...]:

@@ -106,4 +106,5 @@ def _told(change: "Change") -> str:
 
 def _outcome(record: TaskRecord) -> str:
     error = record.error
-    return f"{error.type}: {error.message}" if error else readable(record.output)
+    ended = f"(ended by {record.finish_reason}) " if record.finish_reason else ""
+    return f"{error.type}: {error.message}" if error else f"{ended}{readable(record.output)}"

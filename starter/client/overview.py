@@ -185,7 +185,7 @@ class Overview:
         if row.silent:
             self._due[row.session_id] = None
         if look is None:
-            return [] if was_silent else [_change(row.session_id, row.status, "unanswered", "no worker answers")]
+            return [] if was_silent else [_change(row.session_id, row.status, "unanswered", row.watch.silence)]
         if look.snapshot.status == "closed":
             self.rows.pop(row.session_id, None)
         return list(changes(before, look, datetime.now(UTC)))

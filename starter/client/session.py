@@ -240,7 +240,7 @@ class Session:
         end, output = await _end_of(child)
         known: dict[str, Any] = {"finished_at": found.close_time, "error": end.error}
         if output is not None:
-            known |= {"output": output.output, "usage": output.usage}
+            known |= {"output": output.output, "usage": output.usage, "finish_reason": output.finish_reason}
         return record.model_copy(update={"status": end.status, "position": None, "waiting_for": None, **known})
 
     async def _child_ended(self, child_id: str) -> bool:
@@ -257,7 +257,7 @@ class Session:
         child = self.temporal.get_workflow_handle(task_workflow_id(self.id, record.task_id), result_type=TaskOutput)
         with contextlib.suppress(WorkflowFailureError, RPCError):  # beyond the namespace's retention
             output = await self._calls.patiently(child.result, LONGEST_LOOK)
-            return record.model_copy(update={"output": output.output})
+            return record.model_copy(update={"output": output.output, "finish_reason": output.finish_reason})
         return record
 
 

@@ -14,7 +14,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from starter.client.calls import TRANSIENT, NoWorkerError
+from starter.client.calls import TRANSIENT, NoWorkerError, WorkerFailsError
 from starter.client.session import Session
 from workflows.contract import RejectedEntry, Snapshot, TaskRecord, task_workflow_id
 from workflows.wire.errors import ErrorType, SessionError
@@ -49,6 +49,7 @@ class Look(BaseModel):
 class SessionWatch:
     """Looks at one session. `last`: what the newest look found, null before the first.
 
+    `silence`: why the newest look that learnt nothing did not.
     With `since` the first look tells what has ended since then; without it, nothing.
     """
 
@@ -58,6 +59,7 @@ class SessionWatch:
         self._handle = session.temporal.get_workflow_handle(session.id)
         self._mark: tuple[str, int] | None = None
         self.last: Look | None = None
+        self.silence = ""
 
     async def looks(self) -> AsyncIterator[Look]:
         """Every look that differs from the one before, until the session has ended; that one is the last.
@@ -85,10 +87,15 @@ class SessionWatch:
         except (NoWorkerError, TimeoutError, RPCError) as error:
             if isinstance(error, RPCError) and error.status not in AWAY:
                 raise
-            why = NO_SERVER if isinstance(error, RPCError) else f"no worker answers for session {self._session.id!r}"
+            self.silence = self._why(error)
             if self.last is not None:
-                self.last = Look(snapshot=self.last.snapshot, progress=self.last.progress, unanswered=why)
+                self.last = Look(snapshot=self.last.snapshot, progress=self.last.progress, unanswered=self.silence)
         return self.last
+
+    def _why(self, error: Exception) -> str:
+        if isinstance(error, WorkerFailsError):
+            return str(error)
+        return NO_SERVER if isinstance(error, RPCError) else f"no worker answers for session {self._session.id!r}"
 
     async def _looked(self) -> Look:
         found = await self._described()
@@ -138,7 +145,10 @@ class SessionWatch:
 
 
 async def task_progress(session: Session, task_id: str) -> Progress | None:
-    """What a running task last reported: of its activities, the one that beat last. Null where none has yet."""
+    """What a running task last reported: of its activities that report, the one that started last. Null where none has.
+
+    Not the one that beat last: workers beat for their activities, and repeat what one reported long ago.
+    """
     task = session.temporal.get_workflow_handle(task_workflow_id(session.id, task_id))
     try:
         found = await task.describe(rpc_timeout=READ_TIMEOUT)
@@ -146,8 +156,8 @@ async def task_progress(session: Session, task_id: str) -> Progress | None:
         if error.status != RPCStatusCode.NOT_FOUND:  # about to start, or ended long ago
             raise
         return None
-    beating = sorted(found.raw_description.pending_activities, key=lambda a: a.last_heartbeat_time.ToNanoseconds())
-    for activity in reversed(beating):
+    started = sorted(found.raw_description.pending_activities, key=lambda a: a.last_started_time.ToNanoseconds())
+    for activity in reversed(started):
         progress = await _decoded(session.temporal, activity.heartbeat_details.payloads)
         if progress:
             return progress

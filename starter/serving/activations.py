@@ -1,6 +1,6 @@
-"""What a worker looks at in every activation: two faults of the SDK's core, mended, and exits, held back.
+"""What a worker looks at in every activation: faults of the SDK's core, mended; exits, held back; unreadable inputs.
 
-The faults were seen with temporalio 1.35 and make what a workflow does differ from its later replay, which leaves it
+Two faults were seen with temporalio 1.35 and make what a workflow does differ from its later replay, which leaves it
 stuck for good or rewrites its past:
 
 - A query that waited for a worker is answered from the whole history, and the workflow is given also those events that
@@ -28,6 +28,7 @@ from workflows.wire.errors import NOT_READY
 from workflows.wire.escapes import escapes, told
 
 _REFUSAL = f"{NOT_READY}: the worker has not caught up with the workflow yet; ask again"
+_UNREADABLE = "Failed decoding arguments"  # as the SDK says it
 _OVER = "this run of the workflow is over; ask again"
 _LAST_WORDS = {
     "complete_workflow_execution",
@@ -91,6 +92,8 @@ class CarefulRunner(WorkflowRunner):
             det = replace(det, worker_level_failure_exception_types=[])
         instance = self._runner.create_instance(det)
         activate = _held(instance.activate, fails=det.defn.name != SESSION_TYPE)
+        if det.defn.name != SESSION_TYPE:
+            activate = _unreadable_ends(activate)
         activate = _patient(_updates_last(activate))
         if self._watched:
             activate = self._watched(det.info, activate)
@@ -121,6 +124,26 @@ def _held(activate: Activate, *, fails: bool) -> Activate:
             return completion
 
     return held
+
+
+def _unreadable_ends(activate: Activate) -> Activate:
+    """A start input that does not decode ends a task under the name of the error: another attempt changes nothing.
+
+    The SDK does so only where the kind says that any exception fails it.
+    """
+
+    def read(activation: WorkflowActivation) -> WorkflowActivationCompletion:
+        completion = activate(activation)
+        begins = any(job.HasField("initialize_workflow") for job in activation.jobs)
+        if begins and completion.failed.failure.message == _UNREADABLE:
+            ended = WorkflowActivationCompletion()
+            failure = ended.successful.commands.add().fail_workflow_execution.failure
+            failure.CopyFrom(completion.failed.failure.cause)
+            failure.application_failure_info.non_retryable = True
+            return ended
+        return completion
+
+    return read
 
 
 def _asks_only(activation: WorkflowActivation) -> bool:

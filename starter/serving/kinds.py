@@ -19,6 +19,17 @@ from temporalio.plugin import SimplePlugin
 GROUP = "sessions.kinds"
 """The entry point group in which installed packages offer kinds."""
 
+QUIET = {"OPENAI_AGENTS_DISABLE_TRACING": "true"}
+"""What keeps frameworks from sending elsewhere, unasked, what users wrote; a variable that is set already stays.
+
+OpenAI Agents sends traces of every run to OpenAI as soon as it finds a key, with what was asked and answered.
+"""
+
+_ALONE = (
+    "plugin {!r} has a data converter of its own; it needs a worker of its own: "
+    "sessions worker module:attribute --task-queue QUEUE"
+)
+
 
 class KindsError(ValueError):
     """Kinds that a worker cannot host; the message says which and why, in one line."""
@@ -39,6 +50,7 @@ def kinds_named(name: str, said_by: str) -> list[SimplePlugin]:
     folder = os.getcwd()  # noqa: PTH109 (as sys.path has it)
     if not {folder, ""} & {*sys.path}:
         sys.path.append(folder)  # last: a file there must not hide what is installed
+    os.environ.update({name: value for name, value in QUIET.items() if not os.environ.get(name)})
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -77,12 +89,14 @@ def check_kinds(plugins: Iterable[SimplePlugin], ours: Sequence[type]) -> None:
 def check_converters(plugins: Iterable[SimplePlugin], ours: DataConverter) -> None:
     """Raise KindsError for a set that needs another data converter than the one that sessions speak by."""
     for plugin in plugins:
-        wanted = plugin.data_converter(ours) if callable(plugin.data_converter) else plugin.data_converter
+        wanted = plugin.data_converter
+        try:
+            if callable(wanted):
+                wanted = wanted(ours)
+        except Exception as error:  # its way to say that ours will not do
+            raise KindsError(_ALONE.format(plugin.name())) from error
         if wanted is not None and wanted is not ours:
-            raise KindsError(
-                f"plugin {plugin.name()!r} has a data converter of its own; it needs a worker of its own: "
-                "sessions worker module:attribute --task-queue QUEUE"
-            )
+            raise KindsError(_ALONE.format(plugin.name()))
 
 
 def _kinds(plugin: SimplePlugin) -> Iterator[type]:

@@ -15,16 +15,15 @@ import logging
 from dataclasses import dataclass
 
 from temporalio import workflow
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.history.v1 import WorkflowTaskFailedEventAttributes
-from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.bridge.proto.workflow_activation import RemoveFromCache, WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from starter.serving.activations import Activate
+from starter.workflow_tasks import failed_workflow_task
 from workflows.contract import SESSION_TYPE, ErrorInfo, RefusalNotice
 from workflows.wire import limits
 from workflows.wire.encoding import clip
@@ -33,8 +32,6 @@ from workflows.wire.errors import ErrorType
 _PREFIX = "WORKFLOW_TASK_FAILED_CAUSE_"
 _START = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_BAD_START_CHILD_EXECUTION_ATTRIBUTES
 _SIZE = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE
-_LAST_EVENTS = 100
-"""Events of a page, read from the end of a history: what failed is behind the signals that came since."""
 
 logger = logging.getLogger("sessions")
 
@@ -81,7 +78,7 @@ class Refusals:
 
     async def _tell(self, info: workflow.Info, session_id: str, task_id: str, told: _Told) -> None:
         try:
-            failed = await self._failed(info)
+            failed = await failed_workflow_task(self._client, info.workflow_id, info.run_id)
             notice = None if failed is None else _notice(info, task_id, told, failed)
             if notice is None:
                 return
@@ -92,24 +89,6 @@ class Refusals:
             return
         extra = {"session_id": session_id, "task_id": notice.task_id, "error": notice.error.type}
         logger.warning("the server refuses what a task needs: %s", notice.error.type, extra=extra)
-
-    async def _failed(self, info: workflow.Info) -> WorkflowTaskFailedEventAttributes | None:
-        """How the workflow task failed that is tried again, if it did; of its attempts the history has the first."""
-        request = GetWorkflowExecutionHistoryReverseRequest(
-            namespace=info.namespace,
-            execution=WorkflowExecution(workflow_id=info.workflow_id, run_id=info.run_id),
-            maximum_page_size=_LAST_EVENTS,
-        )
-        while True:
-            page = await self._client.workflow_service.get_workflow_execution_history_reverse(request)
-            for event in page.history.events:
-                if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
-                    return event.workflow_task_failed_event_attributes
-                if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
-                    return None
-            if not page.next_page_token:
-                return None
-            request.next_page_token = page.next_page_token
 
 
 def _told(completion: WorkflowActivationCompletion) -> _Told | None:

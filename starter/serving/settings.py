@@ -6,12 +6,18 @@ The reason for each default stands with it; `docs/operations.md` has the same ta
 import os
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from temporalio.worker import PollerBehaviorSimpleMaximum
+
+STICKY_SECONDS = 4.0
+"""What comes for a cached session waits this long for the worker that has it; then any other takes it, and replays. Who
+asks after that worker was killed is answered then. A worker so loaded that it polls later than that has cached in vain:
+the SDK has ten seconds, those for Go and Java have five."""
 
 
 def _address(text: str) -> str:
@@ -112,7 +118,10 @@ class Settings(BaseModel):
         return {
             "graceful_shutdown_timeout": timedelta(seconds=self.shutdown_grace),
             "max_cached_workflows": self.max_cached_workflows,
+            "sticky_queue_schedule_to_start_timeout": timedelta(seconds=STICKY_SECONDS),
             "max_concurrent_activities": self.max_concurrent_activities,
+            # Of activities that are no coroutines; a thread is made when one needs it.
+            "activity_executor": ThreadPoolExecutor(self.max_concurrent_activities, "activity"),
             "workflow_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),
             "activity_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),
         }

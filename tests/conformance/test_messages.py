@@ -35,7 +35,8 @@ MENDED = "half \ufffd, whole \U0001f600, spelled \\ud83d"
 
 RECORD = {
     "task_id", "kind", "status", "position", "labels", "submitted_at", "started_at", "finished_at", "input_preview",
-    "output", "error", "context_version", "usage", "waiting_for", "run_id",
+    "output", "error", "context_version", "usage", "finish_reason", "waiting_for",
+    "run_id",
 }  # fmt: skip
 SNAPSHOT = {
     "contract", "session_id", "status", "config", "started_at", "running", "pending", "recent", "context_version",

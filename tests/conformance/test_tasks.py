@@ -168,3 +168,25 @@ async def test_usage_and_labels_are_in_the_record(caller: Caller) -> None:
     result = {"output": None, "usage": {"tokens": 12, "dollars": 0.5}}
     record = await session.run("Return", result, labels={"team": "fruit"})
     assert ({"tokens": 12, "dollars": 0.5}, {"team": "fruit"}) == (record["usage"], record["labels"])
+
+
+async def test_an_output_that_is_not_the_whole_answer_says_so_in_the_record_and_the_turn(caller: Caller) -> None:
+    session = await caller.start()
+    for reason, told in (("length", "length"), ("of its own", "of its own"), ("stop", None), (None, None)):
+        record = await session.run("Return", {"output": 1, "finish_reason": reason})
+        turn = (await session.context())["transcript"][-1]
+        assert ("completed", told, told) == (record["status"], record["finish_reason"], turn["finish_reason"])
+    shown = (await session.run("Show"))["output"]["context"]["transcript"]
+    assert ["length", "of its own", None, None] == [turn["finish_reason"] for turn in shown]
+    assert ["length", "of its own", None, None, None] == [
+        record["finish_reason"] for record in (await session.snapshot())["recent"]
+    ]
+
+
+async def test_a_finish_reason_that_is_too_long_is_cut_and_costs_no_output(caller: Caller) -> None:
+    session = await caller.start()
+    record = await session.run("Return", {"output": 1, "finish_reason": "long" * 1_000})
+    assert ("completed", 1, True) == (record["status"], record["output"], record["finish_reason"].startswith("long"))
+    assert len(record["finish_reason"].encode()) <= 64
+    unfit = await session.run("Return", {"output": 1, "finish_reason": ["length"]})
+    assert ("failed", "InvalidOutput") == outcome(unfit)

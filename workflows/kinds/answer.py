@@ -5,11 +5,11 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.answer import AnswerActivities
-    from activities.models.protocol import ModelRequest
+    from activities.models.protocol import ONCE_MORE, ModelReply, ModelRequest
     from workflows.contract import TaskInput, TaskOutput
     from workflows.wire.encoding import preview
     from workflows.wire.errors import ErrorType
@@ -30,22 +30,39 @@ class AnswerWorkflow:
 
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
-        """Ask the model; its own failures are retried by the activity, within the task's timeout."""
+        """Ask the model; its own failures are retried by the activity, within the task's timeout.
+
+        A reply that is no answer is asked for once more. What a model says instead of an answer, when it refuses, is
+        the output, with the `finish_reason` "refusal".
+        """
         question = question_text(task.input)
         context = task.context
         page = f"**Question**\n{block(question, DETAILS_CHARS)}"
         workflow.set_current_details(page)
-        reply = await workflow.execute_activity_method(
-            AnswerActivities.answer_question,
-            ModelRequest(question=question, transcript=context.transcript, values=context.values, write=context.write),
-            start_to_close_timeout=timedelta(seconds=MODEL_TIMEOUT_SECONDS),
-            heartbeat_timeout=timedelta(seconds=MODEL_HEARTBEAT_SECONDS),
-            retry_policy=RetryPolicy(initial_interval=timedelta(seconds=MODEL_RETRY_SECONDS)),
-            summary=preview(question, PREVIEW_BYTES),
+        request = ModelRequest(
+            question=question, transcript=context.transcript, values=context.values, write=context.write
         )
-        answer = f"**Answer**, by {text(reply.model, NAME_CHARS)}\n{block(reply.text, DETAILS_CHARS)}"
+        try:
+            reply = await _reply(request)
+        except ActivityError as error:
+            if not isinstance(error.cause, ApplicationError) or error.cause.type not in ONCE_MORE:
+                raise
+            reply = await _reply(request)
+        ended = f", ended by {text(reply.finish_reason, NAME_CHARS)}" if reply.finish_reason else ""
+        answer = f"**Answer**, by {text(reply.model, NAME_CHARS)}{ended}\n{block(reply.text, DETAILS_CHARS)}"
         workflow.set_current_details(f"{page}\n\n{answer}")
-        return TaskOutput(output=reply.text, patch=reply.patch, usage=reply.usage)
+        return TaskOutput(output=reply.text, patch=reply.patch, usage=reply.usage, finish_reason=reply.finish_reason)
+
+
+async def _reply(request: ModelRequest) -> ModelReply:
+    return await workflow.execute_activity_method(
+        AnswerActivities.answer_question,
+        request,
+        start_to_close_timeout=timedelta(seconds=MODEL_TIMEOUT_SECONDS),
+        heartbeat_timeout=timedelta(seconds=MODEL_HEARTBEAT_SECONDS),
+        retry_policy=RetryPolicy(initial_interval=timedelta(seconds=MODEL_RETRY_SECONDS)),
+        summary=preview(request.question, PREVIEW_BYTES),
+    )
 
 
 def question_text(value: Any) -> str:

@@ -1,6 +1,7 @@
 """A kind's context as a pydantic model: read from what the task was given, left as a patch of what changed."""
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from temporalio.exceptions import ApplicationError
@@ -47,16 +48,34 @@ def patch_of(task: TaskInput, after: BaseModel) -> ContextPatch | None:
             continue
         if value is None and key in removable:
             patch.unset += [key] if key in given else []
-        elif (
-            isinstance(old, list)
-            and isinstance(value, list)
-            and alike(old, value[: len(old)])
-            and (key in given or not old)
-        ):
-            patch.append[key] = value[len(old) :]
+        elif (more := _growth(old, value)) is not None and (key in given or not old):
+            patch.append[key] = more
         else:
             patch.set[key] = value
     return patch
+
+
+def changes(given: Mapping[str, Any], after: Mapping[str, Any]) -> ContextPatch:
+    """What makes `after` of the values `given`, for a kind without a model of its context.
+
+    A list that grew is appended to, what is gone is removed, all else that differs is set.
+    """
+    patch = ContextPatch(unset=sorted({*given} - {*after}))
+    for key, value in after.items():
+        old = given.get(key)
+        if key in given and alike(old, value):
+            continue
+        if (more := _growth(old, value)) is not None:
+            patch.append[key] = more
+        else:
+            patch.set[key] = value
+    return patch
+
+
+def _growth(old: Any, value: Any) -> list[Any] | None:
+    """What a list has at its end that it had not before; null where it is no such list."""
+    grown = isinstance(old, list) and isinstance(value, list) and alike(old, value[: len(old)])
+    return value[len(old) :] if grown else None
 
 
 def _checked(model: type[_Model], values: object, error_type: str) -> _Model:

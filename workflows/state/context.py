@@ -72,7 +72,9 @@ class SessionContext(BaseModel):
         turns = self.transcript[-task.transcript :] if task.transcript else []
         return InjectedContext(version=self.version, write=task.write, values=values, transcript=turns)
 
-    def complete(self, patch: ContextPatch, task: PendingTask, output: Any, now: datetime) -> int:
+    def complete(
+        self, patch: ContextPatch, task: PendingTask, output: Any, now: datetime, finish_reason: str | None = None
+    ) -> int:
         """Apply a completed task's patch and add its Turn: one new version. Returns it.
 
         Raises SessionError and changes nothing: ContextConflict when a key of the patch was changed from outside
@@ -83,7 +85,14 @@ class SessionContext(BaseModel):
             names = preview(", ".join(conflicts), limits.PREVIEW_BYTES)
             raise SessionError(ErrorType.CONTEXT_CONFLICT, f"changed from outside while the task ran: {names}")
         new = self._applied(patch, ErrorType.INVALID_OUTPUT)
-        turn = Turn(task_id=task.task_id, version=self.version + 1, input=task.input, output=output, finished_at=now)
+        turn = Turn(
+            task_id=task.task_id,
+            version=self.version + 1,
+            input=task.input,
+            output=output,
+            finished_at=now,
+            finish_reason=finish_reason,
+        )
         new.undo.turns_added = [turn.version]
         self.touched = None
         return self._commit(task.task_id, new, [*self.transcript, turn], now)

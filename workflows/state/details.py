@@ -1,11 +1,11 @@
 """What the Web UI shows of a session and of its tasks, as Markdown. Pure; every text from users is escaped."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from workflows.contract import task_workflow_id
+from workflows.contract import Turn, task_workflow_id
 from workflows.state.pending import PendingTask
 from workflows.state.running_task import RunningTask
 from workflows.state.session_state import SessionState
@@ -35,7 +35,7 @@ def of_task(state: SessionState) -> str:
     """What the running task's own page says from the start: whose it is, what it sees and may do."""
     running = state.running_task()
     task = running.task
-    values = task.read if isinstance(task.read, str) else ", ".join(text(key, _NAME) for key in task.read[:_KEYS])
+    values = task.read if isinstance(task.read, str) else _keys(task.read)
     return (
         f"Task `{task.task_id}` of session {link(state.session_id, state.session_id)}\n"
         f"**Submitted:** {_time(task.submitted_at)} · **time to end:** {task.timeout:g} seconds\n"
@@ -66,14 +66,12 @@ def _sections(state: SessionState) -> Iterator[str]:
     yield _listed("Pending", len(pending), (_waiting(task) for task in pending[:_PENDING]))
     turns = [
         f"**Q** {text(turn.input, _ASKED)}\n**A** {text(turn.output, _ANSWERED)}\n"
-        f"{_id(state, turn.task_id)} · version {turn.version} · {_time(turn.finished_at)}"
+        f"{_id(state, turn.task_id)} · version {turn.version} · {_time(turn.finished_at)}{_ended(turn)}"
         for turn in transcript[-_TURNS:]
     ]
     yield f"**Last {len(turns)} of {len(transcript)} turns**\n{_GAP.join(turns)}" if turns else ""
     yield _listed("Not completed", 0, _not_completed(state))
-    keys = [text(key, _NAME) for key in islice(values, _KEYS)]
-    keys += [f"and {len(values) - _KEYS} more"] if len(values) > _KEYS else []
-    yield f"**Context: version {state.context.version}**\nKeys: {', '.join(keys) or 'none'}"
+    yield f"**Context: version {state.context.version}**\nKeys: {_keys(values) or 'none'}"
     refused = (
         f"{_time(entry.at)} {text(entry.message, _NAME)}: {text(entry.error.type, _NAME)}, "
         f"{text(entry.error.message, _REASON)}; began with {verbatim(entry.preview, _REASON)}"
@@ -145,11 +143,20 @@ def _listed(title: str, count: int, lines: Iterable[str]) -> str:
     return "\n".join([f"**{title}{f': {count}' if count else ''}**", *shown, *more]) if shown else ""
 
 
+def _keys(keys: Collection[str]) -> str:
+    shown = ", ".join(text(key, _NAME) for key in islice(keys, _KEYS))
+    return f"{shown}, and {len(keys) - _KEYS} more" if len(keys) > _KEYS else shown
+
+
 def _id(state: SessionState, task_id: str) -> str:
     """A task's id, leading to its page; a turn that a fork brought along has none here."""
     workflow_id = task_workflow_id(state.session_id, task_id)
     own = task_id in state.ledger.records or (state.running and state.running.task.task_id == task_id)
     return link(task_id, workflow_id) if own and len(workflow_id) <= _LINKED else f"`{task_id}`"
+
+
+def _ended(turn: Turn) -> str:
+    return f" · ended by {text(turn.finish_reason, _NAME)}" if turn.finish_reason else ""
 
 
 def _time(moment: datetime) -> str:

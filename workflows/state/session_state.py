@@ -228,7 +228,7 @@ class SessionState(BaseModel):
         known: dict[str, Any] = {}
         try:
             check_output(output)
-            known = {"output": output.output, "usage": output.usage}
+            known = {"output": output.output, "usage": output.usage, "finish_reason": output.finish_reason}
             after = None if running.cancel_reason is not None else self._absorb(running, output, now)
         except SessionError as error:
             self.end("failed", error, now, **known)
@@ -312,7 +312,8 @@ class SessionState(BaseModel):
     def _absorb(self, running: RunningTask, output: TaskOutput, now: datetime) -> int:
         """Bring a successful result into the context and return the version it leaves."""
         if running.task.write:
-            return self.context.complete(output.patch or ContextPatch(), running.task, output.output, now)
+            patch, reason = output.patch or ContextPatch(), output.finish_reason
+            return self.context.complete(patch, running.task, output.output, now, reason)
         if output.patch is not None:
             raise SessionError(ErrorType.PATCH_NOT_ALLOWED, "a task without write access returned a patch")
         return running.version  # others may have changed the context meanwhile

@@ -56,3 +56,9 @@ class SessionError(Exception):
         super().__init__(f"{type}: {message}")
         self.type = str(type)
         self.message = message
+
+
+def refusal_in(message: str) -> SessionError | None:
+    """The refusal that the error message of a query begins with; none in that of code which fails in some other way."""
+    name, _, text = message.partition(": ")
+    return SessionError(name, text) if name in {NOT_READY, *ErrorType} else None

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from workflows.wire import limits
-from workflows.wire.encoding import json_bytes
+from workflows.wire.encoding import clip, json_bytes
 from workflows.wire.ids import SESSION_TYPE
 from workflows.wire.mending import mended
 
@@ -68,6 +68,11 @@ def _a_kind(value: str) -> str:
     return value
 
 
+def _unless_whole(value: str | None) -> str | None:
+    # Cut and not refused: an answer is not lost over the word that says how it ended.
+    return None if value is None or value.strip() in {"", "stop"} else clip(value, limits.FINISH_REASON_BYTES)
+
+
 def _if_null(empty: type) -> BeforeValidator:
     return BeforeValidator(lambda value: empty() if value is None else value)
 
@@ -103,6 +108,10 @@ Turns = Annotated[int, Field(ge=0)]
 QuestionText = Annotated[Text, Field(min_length=1), _at_most(limits.QUESTION_BYTES, "the words")]
 Choices = Annotated[list[Text], _at_most(limits.QUESTION_BYTES, "choices")]
 Usage = Annotated[dict[Text, int | float], _at_most(limits.USAGE_BYTES, "figures")]
+FinishReason = Annotated[Text | None, AfterValidator(_unless_whole)]
+"""Why an answer may not be the whole one it looks like: `length`, `content_filter`, `refusal`, or the model's own word.
+Null where it ended by itself, which models call `stop`."""
+
 Values = Annotated[dict[Text, Any], _if_null(dict)]
 Appends = Annotated[dict[Text, list[Any]], _if_null(dict)]
 Keys = Annotated[list[Text], FailFast(), _if_null(list)]

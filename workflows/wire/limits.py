@@ -48,7 +48,7 @@ SEEN_IDS = 5_000
 STATE_BYTES = 1_433 * KIB
 """The whole carried state (1.4 MiB). A payload over 2 MiB wedges continue-as-new for good."""
 
-RECORDS_BYTES = 90 * KIB
+RECORDS_BYTES = 86 * KIB
 """Records without outputs. 200 ordinary ones take 85 KiB; beyond it the oldest lose labels, preview and error text."""
 
 REJECTED_BYTES = 22 * KIB
@@ -101,6 +101,9 @@ KIND_LABELS = 100
 
 USAGE_BYTES = 512
 """What a task says it cost: a handful of numbers."""
+
+FINISH_REASON_BYTES = 64
+"""Why an answer ended: a word, of some thirty letters in the longest of them (`MALFORMED_FUNCTION_CALL`)."""
 
 REFUSED_STARTS = 5
 """Tasks remembered that the server refused to start before the session had taken them: one at a time is started."""
@@ -186,3 +189,29 @@ COUNTDOWN_HEARTBEAT_SECONDS = 5.0
 
 MODEL_HEARTBEAT_SECONDS = 10.0
 """Silence after which the worker of a model call counts as lost; a cancellation arrives within half of it."""
+
+# --- agent frameworks ------------------------------------------------------------------------------------------------
+
+FLOW_STATE_BYTES = 1_024 * KIB
+"""A checkpoint of a LlamaIndex workflow: store, events under way, questions. The server refuses heartbeats and results
+of 2 MiB and more (1.95 MB went, 2.5 MB did not: tried); half of it leaves room for what goes along."""
+
+FLOW_HEARTBEAT_SECONDS = 10.0
+"""Silence after which the worker of a LlamaIndex workflow counts as lost. A step that blocks its event loop for longer
+is taken for a lost worker, too, and begun again elsewhere."""
+
+FLOW_SECONDS = 86_400.0
+"""One stretch of a LlamaIndex workflow, a day: the task's own timeout comes first, and past it the work only goes on
+from its last checkpoint."""
+
+FLOW_RETRY_SECONDS = 1.0
+"""Pause before another worker goes on; what failed for good is not tried again."""
+
+TOOL_TIMEOUT_SECONDS = 300.0
+"""One attempt at a tool of an agent, unless its author says otherwise: most answer within seconds."""
+
+TOOL_ATTEMPTS = 3
+"""Attempts at a tool whose worker was lost, or that ran out of its time: what it does may have been done by then."""
+
+TOOL_ANSWER_BYTES = 128 * KIB
+"""What a tool gives a model to read, as much as a task may answer. Every later call of the model carries it again."""

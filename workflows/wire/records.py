@@ -34,6 +34,7 @@ class TaskRecord(Carried):
     error: ErrorInfo | None = None
     context_version: ContextVersions = Field(default_factory=ContextVersions)
     usage: dict[str, int | float] | None = None
+    finish_reason: f.FinishReason = None
     waiting_for: Question | None = None
     run_id: str | None = None
     truncated: bool = False

@@ -75,6 +75,7 @@ class Turn(Carried):
     input: Any = None
     output: Any = None
     finished_at: f.Timestamp
+    finish_reason: f.FinishReason = None
     truncated: bool = False
 
 
@@ -98,8 +99,9 @@ class TaskInput(Carried):
 
 
 class TaskOutput(Carried):
-    """The result of every kind's `run`."""
+    """The result of every kind's `run`. `finish_reason`: why the output is not the whole answer, where it is not."""
 
     output: Any
     patch: ContextPatch | None = None
     usage: f.Usage | None = None
+    finish_reason: f.FinishReason = None

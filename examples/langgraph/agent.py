@@ -1,0 +1,77 @@
+"""A shop's agent as a graph of LangGraph: it looks orders up, and refunds them once a person said yes.
+
+Its nodes are activities, but for the one that asks.
+"""
+
+import operator
+from datetime import timedelta
+from typing import Annotated, Any
+
+from langchain_core.messages import ToolCall, ToolMessage, convert_to_messages
+from langchain_core.tools import tool
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import Command, Send, interrupt
+from temporalio.langgraph import LangGraphPlugin
+
+from examples import orders
+from examples.langgraph.model import model
+from examples.offline import INSTRUCTIONS
+
+
+class State(MessagesState):
+    """What nodes hand on. `usage`: of each call of the model; messages lose theirs on the way out of an activity."""
+
+    usage: Annotated[list[dict[str, Any]], operator.add]
+
+
+@tool
+async def look_up(order: str) -> str:
+    """What an order cost."""
+    return await orders.price(order)
+
+
+@tool
+async def refund(order: str, cents: int) -> str:
+    """Refund an order."""
+    return await orders.pay_back(order, cents)
+
+
+TOOLS = {"look_up": look_up, "refund": refund}
+MODEL = model([look_up, refund])
+
+
+async def think(state: State) -> dict[str, Any]:
+    """One call of the model."""
+    said = await MODEL.ainvoke([("system", INSTRUCTIONS), *convert_to_messages(state["messages"])])
+    return {"messages": [said], "usage": [dict(said.usage_metadata or {})]}
+
+
+async def decide(state: State) -> Command[Any]:
+    """What the model's calls of tools come to. Were it not async, it would need a thread, which a workflow has not."""
+    calls: list[ToolCall] = getattr(state["messages"][-1], "tool_calls", [])
+    acts, refused = list[Send](), list[ToolMessage]()
+    for call in calls:
+        if call["name"] != "refund" or interrupt(f"refund {call['args']}?") == "yes":
+            acts.append(Send("act", call))
+        else:
+            refused.append(ToolMessage("a person refused", name=call["name"], tool_call_id=call["id"]))
+    return Command(update={"messages": refused}, goto=acts or ("think" if refused else END))
+
+
+async def act(state: ToolCall) -> dict[str, Any]:
+    """One call of a tool, all that this node is sent."""
+    return {"messages": [await TOOLS[state["name"]].ainvoke(state)]}
+
+
+shop = StateGraph(State)
+shop.add_node("think", think, metadata={"execute_in": "activity"})
+shop.add_node("decide", decide, metadata={"execute_in": "workflow"})
+shop.add_node("act", act, metadata={"execute_in": "activity"})
+shop.add_edge(START, "think")
+shop.add_edge("think", "decide")
+shop.add_edge("act", "think")
+
+# The heartbeat says within seconds that a worker is gone; without one, a killed tool waits for the other timeout.
+LIMITS = {"start_to_close_timeout": timedelta(minutes=5), "heartbeat_timeout": timedelta(seconds=10)}
+# Here and not beside the kind: the sandbox runs that module again for each task, and a plugin takes a graph only once.
+GRAPHS = LangGraphPlugin(graphs={"shop": shop}, default_activity_options=LIMITS)

@@ -1,0 +1,111 @@
+"""Beats for every activity that has a heartbeat timeout, so that a dead worker is noticed after that and no later.
+
+Frameworks give their tools no heartbeats: a killed worker then costs what the tool may take, and a cancellation never
+reaches it, for it comes with the answer to a beat. What an activity says by beats of its own stays: a beat of ours
+repeats the newest of them, and before the first what the attempt before this one said last: there the next resumes.
+
+A timeout then means that the worker is gone or its event loop stuck; one activity that hangs is for its
+`start_to_close_timeout` to end.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from temporalio import activity, client
+from temporalio.common import RawValue
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ActivityOutboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+)
+
+BEATS_IN_A_TIMEOUT = 3
+"""The SDK sends the newest beat on every 0.8 of a timeout at most: one that comes late is made up for by the next."""
+
+
+class Heartbeats(Interceptor):
+    """Beats for the activities of a worker. What a beat brings the SDK does: it cancels asyncio tasks and threads."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 (the SDK's)
+        """Stand before every activity."""
+        return _Inbound(next)
+
+
+class _Inbound(ActivityInboundInterceptor):
+    def init(self, outbound: ActivityOutboundInterceptor) -> None:
+        self._said = _Said(outbound)
+        super().init(self._said)
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 (the SDK's name)
+        info, context = activity.info(), activity._Context.current()  # noqa: SLF001 (where the SDK's own stand)
+        if info.heartbeat_timeout is None:
+            return await super().execute_activity(input)
+        self._said.newest = _written(info.heartbeat_details)
+        if context.client:
+            context.client = _listening(context.client, self._said)
+        beating = asyncio.create_task(self._said.repeated(info.heartbeat_timeout / BEATS_IN_A_TIMEOUT))
+        try:
+            return await super().execute_activity(input)
+        finally:
+            beating.cancel()
+
+
+class _Said(ActivityOutboundInterceptor):
+    """What an activity said last, as it was when it said it: it may change the very object afterwards.
+
+    `newest`: null where that cannot be written; it is then not overwritten either, and the SDK tells the activity.
+    """
+
+    newest: Sequence[RawValue] | None = None
+
+    def heartbeat(self, *details: Any) -> None:
+        self.newest = _written(details)
+        self.next.heartbeat(*(details if self.newest is None else self.newest))
+
+    async def repeated(self, pause: timedelta) -> None:
+        """Say it again after each pause, until cancelled."""
+        while True:
+            await asyncio.sleep(pause.total_seconds())
+            if self.newest is not None:
+                self.next.heartbeat(*self.newest)
+
+
+def _written(details: Sequence[Any]) -> Sequence[RawValue] | None:
+    with suppress(Exception):
+        return [RawValue(payload) for payload in activity.payload_converter().to_payloads(details)] if details else []
+    return None
+
+
+def _listening(own: client.Client, said: _Said) -> client.Client:
+    """The client of an activity, which may beat by that too: `AsyncActivityHandle.heartbeat` waits until it is kept."""
+    config = own.config()
+    config["interceptors"], config["plugins"] = [_Listener(said), *config["interceptors"]], []
+    return client.Client(**config)
+
+
+class _Listener(client.Interceptor):
+    def __init__(self, said: _Said) -> None:
+        self._said = said
+
+    def intercept_client(self, next: client.OutboundInterceptor) -> client.OutboundInterceptor:  # noqa: A002 (the SDK's)
+        return _Calls(next, self._said)
+
+
+class _Calls(client.OutboundInterceptor):
+    def __init__(self, next: client.OutboundInterceptor, said: _Said) -> None:  # noqa: A002 (the SDK's name)
+        super().__init__(next)
+        self._said = said
+
+    async def heartbeat_async_activity(self, input: client.HeartbeatAsyncActivityInput) -> None:  # noqa: A002 (the SDK's)
+        info, whose = self._said.info(), input.id_or_token
+        if isinstance(whose, client.AsyncActivityIDReference):
+            own = (whose.workflow_id, whose.activity_id) == (info.workflow_id, info.activity_id)
+        else:
+            own = whose == info.task_token
+        if own:  # first: an older beat that the SDK holds back would come after this one
+            self._said.heartbeat(*input.details)
+        await super().heartbeat_async_activity(input)

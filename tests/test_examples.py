@@ -1,0 +1,203 @@
+"""The agents of `examples/`, each on a real server: tools, a person's yes and no, memory, usage, a killed worker.
+
+pydantic-ai and LangGraph are in our own environment. Each of the others is installed into one that is made for it, as
+`examples/README.md` says; those tests bear the mark `environment`.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.agents import EXAMPLES, Example, attempts
+from starter.client import Session
+from starter.program import ROOT
+from tests.environments import INSTALL_SECONDS, copied_source, ran, run
+from tests.harness import WAIT, run_task, snapshot_when
+from tests.openai_server import OpenAIServer, Reply, ok
+from tests.servers import Server
+from tests.shops import Shop, open_shop
+from workflows.contract import ContextPolicy, Question, Snapshot
+
+TRACES_SECONDS = 12.0
+"""OpenAI Agents sends its traces every five."""
+
+KEYS = dict.fromkeys(("OPENAI_API_KEY", "GOOGLE_API_KEY", "LANGSMITH_API_KEY", "LOGFIRE_TOKEN"), "sk-opens-nothing")
+"""What makes a framework think that it may send something."""
+
+
+def _param(example: Example) -> Any:
+    marks = [pytest.mark.environment, pytest.mark.timeout(INSTALL_SECONDS)] if example.alone else []
+    return pytest.param(example, id=example.folder, marks=marks)
+
+
+@pytest.fixture(scope="module", params=[_param(example) for example in EXAMPLES])
+def example(request: pytest.FixtureRequest) -> Example:
+    found: Example = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def python(example: Example, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That of an environment which has the example's framework."""
+    if not example.alone:
+        return Path(sys.executable)
+    made, source = tmp_path_factory.mktemp("environment"), copied_source(tmp_path_factory.mktemp("source"))
+    run(made, sys.executable, "-m", "venv", made)
+    extra = example.folder.replace("_", "-")
+    pip: list[str | Path] = [made / "bin/python", "-m", "pip", "--quiet"]
+    reached = ran(made, *pip, "download", "--no-deps", "--no-cache-dir", "--dest", made / "tried", extra)
+    if reached.returncode:
+        pytest.skip(f"no package index that has {extra}")
+    constraints = ROOT / "examples" / example.folder / "constraints.txt"
+    run(source, *pip, "install", "--constraint", constraints, "--editable", f".[{extra}]", "mypy")
+    return made / "bin/python"
+
+
+@pytest.fixture(scope="module")
+async def shop(
+    example: Example, python: Path, server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Shop]:
+    """Its worker keeps no workflow in memory, so that each step is a replay, and has every key that frameworks take."""
+    settings = {"SESSIONS_MAX_CACHED_WORKFLOWS": "0", **KEYS}
+    async with open_shop(example, python, server, tmp_path_factory.mktemp("shop"), settings) as shop:
+        yield shop
+
+
+def _usage(requests: int) -> dict[str, int]:
+    """What the offline model says to have taken."""
+    return {"requests": requests, "input_tokens": requests * 10, "output_tokens": requests * 5}
+
+
+def _waits(seen: Snapshot) -> bool:
+    return bool(seen.running and seen.running.waiting_for)
+
+
+async def _asked(session: Session, task_id: str) -> Question:
+    """What the task wants a person to say."""
+    snapshot = await snapshot_when(session, lambda seen: bool(seen.recent or _waits(seen)))
+    assert snapshot.running, snapshot.recent
+    assert snapshot.running.waiting_for
+    return snapshot.running.waiting_for
+
+
+async def test_an_agent_calls_a_tool_and_says_what_it_found(shop: Shop) -> None:
+    record = await run_task(await shop.open(), "What does B1 cost?")
+    assert ("B1 cost 42 euros.", None, _usage(2)) == (record.output, record.error, record.usage)
+    assert ["begin price B1", "end price B1"] == shop.ledger("B1")
+
+
+async def test_what_a_person_allows_is_done_once_and_usage_is_that_of_all_runs(shop: Shop) -> None:
+    session = await shop.open()
+    task_id = await session.submit("Please refund C2.")
+    question = await _asked(session, task_id)
+    assert ["yes", "no"] == question.choices
+    assert all(said in question.text for said in ("refund", "C2", "4200"))
+    assert ["begin price C2", "end price C2"] == shop.ledger("C2")
+    await session.respond(task_id, "yes")
+    record = await session.result(task_id, WAIT)
+    assert ("4200 cents paid back for C2.", None, _usage(3)) == (record.output, record.error, record.usage)
+    assert ["begin pay_back C2 4200", "end pay_back C2 4200"] == shop.ledger("C2")[2:]
+
+
+async def test_what_a_person_refuses_is_not_done_and_the_model_hears_of_it(shop: Shop) -> None:
+    session = await shop.open()
+    task_id = await session.submit("Please refund D3.")
+    await _asked(session, task_id)
+    await session.respond(task_id, "no")
+    record = await session.result(task_id, WAIT)
+    refused = "This tool call is rejected." if shop.example.folder == "google_adk" else "a person refused."
+    assert (refused, None, _usage(3)) == (record.output, record.error, record.usage)
+    assert ["begin price D3", "end price D3"] == shop.ledger("D3")
+
+
+async def test_a_later_task_remembers_what_its_policy_lets_it_see(shop: Shop) -> None:
+    session = await shop.open()
+    await run_task(session, "What does E4 cost?")
+    again = "What did I ask first?"
+    assert "You first asked: What does E4 cost?" == (await run_task(session, again)).output
+    isolated = ContextPolicy(read="none", transcript=0, write=False)
+    assert f"You first asked: {again}" == (await run_task(session, again, context=isolated)).output
+
+
+async def test_a_worker_killed_in_a_tool_costs_that_call_and_no_finished_one(
+    example: Example, python: Path, server: Server, tmp_path: Path
+) -> None:
+    async with open_shop(example, python, server, tmp_path, {"SHOP_SECONDS": "2"}) as shop:
+        session = await shop.open()
+        task_id = await session.submit("What does F5 cost?")
+        async with asyncio.timeout(WAIT):
+            while not shop.ledger("F5"):  # noqa: ASYNC110 (a file tells nobody)
+                await asyncio.sleep(0.1)
+        await shop.worker.kill()
+        await shop.worker.start()
+        assert "F5 cost 42 euros." == (await session.result(task_id, WAIT)).output
+        assert ["begin price F5", "begin price F5", "end price F5"] == shop.ledger("F5")
+        child = session.temporal.get_workflow_handle(f"{session.id}/{task_id}")
+        counted = attempts(list((await child.fetch_history()).events))
+    assert [1, 2] == sorted(counted.values()), counted
+
+
+async def _heard(shop: Shop) -> list[str]:
+    """Whom it called, or tried to, within some seconds after a task."""
+    await run_task(await shop.open(), "What does G6 cost?")
+    until = time.monotonic() + TRACES_SECONDS
+    while not shop.outside.asked and time.monotonic() < until:  # noqa: ASYNC110 (it may be that nobody is called)
+        await asyncio.sleep(0.1)
+    return shop.outside.asked
+
+
+async def test_a_key_alone_makes_no_framework_send_anything(shop: Shop) -> None:
+    assert [] == await _heard(shop)
+
+
+async def test_openai_agents_sends_its_traces_where_that_is_asked_for(
+    example: Example, python: Path, server: Server, tmp_path: Path
+) -> None:
+    if example.folder != "openai_agents":
+        pytest.skip("sends none")
+    settings = {**KEYS, "OPENAI_AGENTS_DISABLE_TRACING": "false"}
+    async with open_shop(example, python, server, tmp_path, settings) as shop:
+        assert "CONNECT api.openai.com:443 HTTP/1.1" in await _heard(shop)
+
+
+def _calls_look_up() -> Reply:
+    call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"order": "H7"}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    usage = {"prompt_tokens": 30, "completion_tokens": 8, "total_tokens": 38}
+    body = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+    return Reply(body=json.dumps(body))
+
+
+async def test_a_real_model_of_pydantic_ai_is_told_of_the_turns_and_of_what_its_tools_said(
+    server: Server, tmp_path: Path
+) -> None:
+    """Its own client, on loopback; the two variables are all that a reader sets."""
+    usage = {"prompt_tokens": 40, "completion_tokens": 4, "total_tokens": 44}
+    async with OpenAIServer() as openai:
+        openai.script.extend([_calls_look_up(), ok("42 euros.", usage)])
+        settings = {"SHOP_MODEL": "openai-chat:gpt-test", "OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": openai.url}
+        async with open_shop(EXAMPLES[0], Path(sys.executable), server, tmp_path, settings) as shop:
+            session = await shop.open()
+            record = await run_task(session, "What does H7 cost?")
+            await run_task(session, "And the postage?")
+    assert ("42 euros.", {"requests": 2, "input_tokens": 70, "output_tokens": 12}) == (record.output, record.usage)
+    said = [[(part["role"], part.get("content")) for part in request.body["messages"]] for request in openai.requests]
+    assert ("tool", "H7 cost 42 euros") == said[1][-1]
+    turn = [("user", "What does H7 cost?"), ("assistant", "42 euros."), ("user", "And the postage?")]
+    assert turn == said[2][1:]
+
+
+@pytest.mark.environment
+def test_the_types_of_an_example_are_right_in_its_environment(example: Example, python: Path) -> None:
+    """Our own checks leave out what our own environment has no packages for."""
+    if not example.alone:
+        pytest.skip("`make check` looks at them")
+    files = sorted((ROOT / "examples" / example.folder).glob("*.py"))
+    run(ROOT, python, "-m", "mypy", *files)
