@@ -98,7 +98,7 @@ async def test_the_deadlock_limit_holds_for_it(elsewhere: Harness) -> None:
         for event in (await child.fetch_history()).events
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
     ]
-    assert [True] == ["deadlock" in message for message in failed]
+    assert "deadlock" in failed[0]  # a loaded machine may make it more than one
     gc.collect()  # the SDK drops what it interrupted, which complains when it goes; not in another test
 
 
