@@ -3,9 +3,11 @@
 import threading
 import time
 
+from tests.conformance.caller import SLOWNESS
+
 TRIED = threading.Event()
-SECONDS = 4
-"""Longer than the two after which the SDK gives workflow code up."""
+SECONDS = 2 * SLOWNESS + 2
+"""Longer than the two, on a slow machine times its slowness, after which the SDK gives workflow code up."""
 
 
 def slow_once() -> None:
