@@ -3,16 +3,22 @@
 import asyncio
 import builtins
 import contextlib
+import contextvars
 import sys
 import time
 from datetime import timedelta
+from typing import Any
 
 from temporalio import activity, workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from anyio import to_thread
+
+    from tests.framework_kinds.slow_once import slow_once
     from workflows.contract import ContextPatch, TaskInput, TaskOutput
     from workflows.kinds.approval import ask_approval
+    from workflows.kinds.threads import inline_threads
     from workflows.kinds.waiting import ask_person
 
 
@@ -201,6 +207,45 @@ class LeaveCallWorkflow:
         return TaskOutput(output=[said.approved, said.arguments, said.changed, said.reason])
 
 
+NAMED: contextvars.ContextVar[str] = contextvars.ContextVar("named")
+
+
+def _piece(way: str) -> str:
+    """A synchronous piece of a framework."""
+    match way:
+        case "raises":
+            raise ApplicationError("out of tea", type="OutOfTea", non_retryable=True)
+        case "stops":
+            raise StopIteration
+        case "slow":
+            slow_once()
+    return f"{NAMED.get()}, {workflow.info().workflow_type}"
+
+
+@workflow.defn(name="Inline", failure_exception_types=[Exception])
+class InlineWorkflow:
+    """Hands a synchronous piece to a thread by the `by` of its input, inline where it says so, several at once."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> TaskOutput:
+        if task.input.get("inline", True):
+            inline_threads()
+        NAMED.set("named")
+        pieces = range(task.input.get("at_once", 3))
+        said = await asyncio.gather(*(self._hand_over(task.input["by"], task.input["piece"]) for _ in pieces))
+        await workflow.sleep(0.01)
+        return TaskOutput(output=[*said, await self._hand_over(task.input["by"], task.input["piece"])])
+
+    async def _hand_over(self, by: str, piece: str) -> Any:
+        match by:
+            case "to_thread":
+                return await asyncio.to_thread(_piece, piece)
+            case "anyio":
+                return await to_thread.run_sync(_piece, piece)
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(None, context.run, _piece, piece)
+
+
 @activity.defn
 async def note_length(text: str) -> int:
     """How long `text` is."""
@@ -290,6 +335,7 @@ TEST_KINDS = [
     ClockWorkflow,
     HalveWorkflow,
     HangWorkflow,
+    InlineWorkflow,
     LateWorkflow,
     LeaveCallWorkflow,
     LeaveWorkflow,

@@ -21,9 +21,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.llamaindex.theirs import Context, StepId, TickAddEvent, TickStepResult, TickWaiterTimeout
     from workflows.contract import ContextPatch, TaskInput, TaskOutput
     from workflows.frameworks.llamaindex_loop import Conversation, DurableModel, DurableTool, LoopRuntime
-    from workflows.frameworks.threads import inline_threads
     from workflows.kinds.approval import ask_approval
     from workflows.kinds.history import history_of, history_patch
+    from workflows.kinds.threads import inline_threads
     from workflows.kinds.typed import changes
     from workflows.kinds.usage import UsageSum
     from workflows.kinds.waiting import Unanswered, ask_person
