@@ -130,6 +130,7 @@ async def test_a_later_task_remembers_what_its_policy_lets_it_see(shop: Shop) ->
     assert f"You first asked: {again}" == (await run_task(session, again, context=isolated)).output
 
 
+@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
 async def test_a_worker_killed_in_a_tool_costs_that_call_and_no_finished_one(
     example: Example, python: Path, server: Server, tmp_path: Path
 ) -> None:
@@ -161,11 +162,10 @@ async def test_a_key_alone_makes_no_framework_send_anything(shop: Shop) -> None:
     assert [] == await _heard(shop)
 
 
+@pytest.mark.parametrize("example", [_param(e) for e in EXAMPLES if e.folder == "openai_agents"], indirect=True)
 async def test_openai_agents_sends_its_traces_where_that_is_asked_for(
     example: Example, python: Path, server: Server, tmp_path: Path
 ) -> None:
-    if example.folder != "openai_agents":
-        pytest.skip("sends none")
     settings = {**KEYS, "OPENAI_AGENTS_DISABLE_TRACING": "false"}
     async with open_shop(example, python, server, tmp_path, settings) as shop:
         assert "CONNECT api.openai.com:443 HTTP/1.1" in await _heard(shop)
@@ -245,10 +245,8 @@ async def test_the_commands_of_the_readme_come_right(server: Server, tmp_path: P
     ]
 
 
-@pytest.mark.environment
+@pytest.mark.parametrize("example", [_param(e) for e in EXAMPLES if e.alone], indirect=True)
 def test_the_types_of_an_example_are_right_in_its_environment(example: Example, python: Path) -> None:
     """Our own checks leave out what our own environment has no packages for."""
-    if not example.alone:
-        pytest.skip("`make check` looks at them")
     files = sorted((ROOT / "examples" / example.folder).glob("*.py"))
     run(ROOT, python, "-m", "mypy", *files)

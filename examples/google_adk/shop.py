@@ -14,9 +14,9 @@ from temporalio.plugin import SimplePlugin
 from temporalio.workflow import ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
-    import examples.orders as orders  # noqa: PLR0402 (as of the sandbox: see tests/test_architecture.py)
     from examples.google_adk.model import NAME
     from examples.offline import INSTRUCTIONS
+    from examples.orders import pay_back, price
     from workflows.contract import TaskInput, TaskOutput
     from workflows.kinds.waiting import ask_person
 
@@ -24,13 +24,13 @@ with workflow.unsafe.imports_passed_through():
 @activity.defn
 async def look_up(order: str) -> str:
     """What an order cost."""
-    return await orders.price(order)
+    return await price(order)
 
 
 @activity.defn
 async def refund(order: str, cents: int) -> str:
     """Refund an order."""
-    return await orders.pay_back(order, cents)
+    return await pay_back(order, cents)
 
 
 # The heartbeat says within seconds that a worker is gone; without one, a killed tool waits for the other timeout.

@@ -14,9 +14,9 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, Send, interrupt
 from temporalio.langgraph import LangGraphPlugin
 
-from examples import orders
 from examples.langgraph.model import model
 from examples.offline import INSTRUCTIONS
+from examples.orders import pay_back, price
 
 
 class State(MessagesState):
@@ -28,13 +28,13 @@ class State(MessagesState):
 @tool
 async def look_up(order: str) -> str:
     """What an order cost."""
-    return await orders.price(order)
+    return await price(order)
 
 
 @tool
 async def refund(order: str, cents: int) -> str:
     """Refund an order."""
-    return await orders.pay_back(order, cents)
+    return await pay_back(order, cents)
 
 
 TOOLS = {"look_up": look_up, "refund": refund}

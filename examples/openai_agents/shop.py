@@ -9,9 +9,9 @@ from temporalio.openai_agents.workflow import activity_as_tool
 from temporalio.plugin import SimplePlugin
 
 with workflow.unsafe.imports_passed_through():
-    import examples.orders as orders  # noqa: PLR0402 (as of the sandbox: see tests/test_architecture.py)
     from examples.offline import INSTRUCTIONS
     from examples.openai_agents.model import NAME, PROVIDER
+    from examples.orders import pay_back, price
     from workflows.contract import TaskInput, TaskOutput
     from workflows.kinds.waiting import ask_person
 
@@ -19,13 +19,13 @@ with workflow.unsafe.imports_passed_through():
 @activity.defn
 async def look_up(order: str) -> str:
     """What an order cost."""
-    return await orders.price(order)
+    return await price(order)
 
 
 @activity.defn
 async def refund(order: str, cents: int) -> str:
     """Refund an order."""
-    return await orders.pay_back(order, cents)
+    return await pay_back(order, cents)
 
 
 # The heartbeat says within seconds that a worker is gone; without one, a killed tool waits for the other timeout.

@@ -10,8 +10,8 @@ from temporalio.plugin import SimplePlugin
 from temporalio.workflow import ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
-    import examples.orders as orders  # noqa: PLR0402 (as of the sandbox: see tests/test_architecture.py)
     from examples.offline import INSTRUCTIONS
+    from examples.orders import pay_back, price
     from examples.pydantic_ai.model import MODEL
     from workflows.contract import TaskInput, TaskOutput
     from workflows.kinds.waiting import ask_person
@@ -28,13 +28,13 @@ agent = Agent(
 @agent.tool_plain
 async def look_up(order: str) -> str:
     """What an order cost."""
-    return await orders.price(order)
+    return await price(order)
 
 
 @agent.tool_plain(requires_approval=True)
 async def refund(order: str, cents: int) -> str:
     """Refund an order."""
-    return await orders.pay_back(order, cents)
+    return await pay_back(order, cents)
 
 
 @workflow.defn(name="PydanticShop", failure_exception_types=[Exception])
