@@ -27,7 +27,7 @@ from tests.harness import WAIT, run_task, snapshot_when
 from tests.openai_server import OpenAIServer, Reply, ok
 from tests.servers import Server
 from tests.shops import Shop, open_shop
-from workflows.contract import ContextPolicy, Question, Snapshot
+from workflows.contract import ContextPolicy, Question, Snapshot, TaskRecord
 
 TRACES_SECONDS = 12.0
 """OpenAI Agents sends its traces every five."""
@@ -79,6 +79,11 @@ def _usage(requests: int) -> dict[str, int]:
     return {"requests": requests, "input_tokens": requests * 10, "output_tokens": requests * 5}
 
 
+def _used(record: TaskRecord) -> dict[str, float]:
+    """The figures that every framework gives."""
+    return {name: (record.usage or {})[name] for name in _usage(0)}
+
+
 def _waits(seen: Snapshot) -> bool:
     return bool(seen.running and seen.running.waiting_for)
 
@@ -93,7 +98,7 @@ async def _asked(session: Session, task_id: str) -> Question:
 
 async def test_an_agent_calls_a_tool_and_says_what_it_found(shop: Shop) -> None:
     record = await run_task(await shop.open(), "What does B1 cost?")
-    assert ("B1 cost 42 euros.", None, _usage(2)) == (record.output, record.error, record.usage)
+    assert ("B1 cost 42 euros.", None, _usage(2)) == (record.output, record.error, _used(record))
     assert ["begin price B1", "end price B1"] == shop.ledger("B1")
 
 
@@ -102,11 +107,11 @@ async def test_what_a_person_allows_is_done_once_and_usage_is_that_of_all_runs(s
     task_id = await session.submit("Please refund C2.")
     question = await _asked(session, task_id)
     assert ["yes", "no"] == question.choices
-    assert all(said in question.text for said in ("refund", "C2", "4200"))
+    assert {"tool": "refund", "arguments": {"order": "C2", "cents": 4200}} == question.data
     assert ["begin price C2", "end price C2"] == shop.ledger("C2")
     await session.respond(task_id, "yes")
     record = await session.result(task_id, WAIT)
-    assert ("4200 cents paid back for C2.", None, _usage(3)) == (record.output, record.error, record.usage)
+    assert ("4200 cents paid back for C2.", None, _usage(3)) == (record.output, record.error, _used(record))
     assert ["begin pay_back C2 4200", "end pay_back C2 4200"] == shop.ledger("C2")[2:]
 
 
@@ -114,11 +119,25 @@ async def test_what_a_person_refuses_is_not_done_and_the_model_hears_of_it(shop:
     session = await shop.open()
     task_id = await session.submit("Please refund D3.")
     await _asked(session, task_id)
-    await session.respond(task_id, "no")
+    await session.respond(task_id, {"answer": "no", "reason": "It was worn."})
     record = await session.result(task_id, WAIT)
-    refused = "This tool call is rejected." if shop.example.folder == "google_adk" else "a person refused."
-    assert (refused, None, _usage(3)) == (record.output, record.error, record.usage)
+    refused = "This tool call is rejected." if shop.example.folder == "google_adk" else "It was worn."
+    assert (refused, None, _usage(3)) == (record.output, record.error, _used(record))
     assert ["begin price D3", "end price D3"] == shop.ledger("D3")
+
+
+async def test_arguments_that_a_person_changes_are_those_of_the_call(shop: Shop) -> None:
+    """Where a framework cannot change those of a call, it is a no: OpenAI's model is told, ADK's only that it is."""
+    session = await shop.open()
+    task_id = await session.submit("Please refund K8.")
+    await _asked(session, task_id)
+    await session.respond(task_id, {"answer": "yes", "arguments": {"order": "K8", "cents": 100}})
+    record = await session.result(task_id, WAIT)
+    output, calls = {
+        "openai_agents": ("call it with {'order': 'K8', 'cents': 100}.", []),
+        "google_adk": ("This tool call is rejected.", []),
+    }.get(shop.example.folder, ("100 cents paid back for K8.", ["begin pay_back K8 100", "end pay_back K8 100"]))
+    assert (output, None, calls) == (record.output, record.error, shop.ledger("K8")[2:])
 
 
 async def test_a_later_task_remembers_what_its_policy_lets_it_see(shop: Shop) -> None:
@@ -192,11 +211,12 @@ async def test_a_real_model_of_pydantic_ai_is_told_of_the_turns_and_of_what_its_
             session = await shop.open()
             record = await run_task(session, "What does H7 cost?")
             await run_task(session, "And the postage?")
-    assert ("42 euros.", {"requests": 2, "input_tokens": 70, "output_tokens": 12}) == (record.output, record.usage)
+    assert ("42 euros.", {"requests": 2, "input_tokens": 70, "output_tokens": 12}) == (record.output, _used(record))
     said = [[(part["role"], part.get("content")) for part in request.body["messages"]] for request in openai.requests]
     assert ("tool", "H7 cost 42 euros") == said[1][-1]
-    turn = [("user", "What does H7 cost?"), ("assistant", "42 euros."), ("user", "And the postage?")]
-    assert turn == said[2][1:]
+    turn = [*said[1][-3:], ("assistant", "42 euros."), ("user", "And the postage?")]
+    assert ("user", "What does H7 cost?") == turn[0]
+    assert turn == said[2][-5:]
 
 
 def test_a_real_model_of_pydantic_ai_is_there_before_a_workflow_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +232,8 @@ def test_the_tables_say_how_long_each_example_is(page: str) -> None:
     table = text[text.index("| framework |") :].split("\n\n")[0]
     cells = [[cell.strip() for cell in row.split("|")] for row in table.splitlines()[2:]]
     told = [(re.sub(r"\(.*|[\d.]+$", "", name).strip("[] "), int(lines)) for _, name, _, lines, *_ in cells]
-    assert told == [(example.name, example.lines) for example in EXAMPLES]
+    adapted = code_lines((ROOT / "examples/llamaindex/shop.py").read_text())  # tried in test_llamaindex_examples.py
+    assert told == [*((example.name, example.lines) for example in EXAMPLES), ("LlamaIndex", adapted)]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.folder)

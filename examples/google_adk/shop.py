@@ -18,7 +18,9 @@ with workflow.unsafe.imports_passed_through():
     from examples.offline import INSTRUCTIONS
     from examples.orders import pay_back, price
     from workflows.contract import TaskInput, TaskOutput
-    from workflows.kinds.waiting import ask_person
+    from workflows.kinds.approval import ask_approval
+    from workflows.kinds.usage import UsageSum
+    from workflows.wire.conversation import conversation
 
 
 @activity.defn
@@ -48,10 +50,10 @@ class AdkShopWorkflow:
     async def run(self, task: TaskInput) -> TaskOutput:
         runner = InMemoryRunner(shop)
         session = await runner.session_service.create_session(app_name=runner.app_name, user_id="person")
-        for turn in task.context.transcript:
-            for author, role, text in (("user", "user", turn.input), (shop.name, "model", turn.output)):
-                event = Event(author=author, content=Content(role=role, parts=[Part(text=str(text))]))
-                await runner.session_service.append_event(session, event)
+        for message in conversation(task.context.transcript):
+            author, role = ("user", "user") if message["role"] == "user" else (shop.name, "model")
+            event = Event(author=author, content=Content(role=role, parts=[Part(text=message["content"])]))
+            await runner.session_service.append_event(session, event)
         events, parts = list[Event](), [Part(text=str(task.input))]
         while parts:
             said = Content(role="user", parts=parts)  # with its role: what is not set does not reach the model
@@ -59,13 +61,14 @@ class AdkShopWorkflow:
             events, parts = [*events, *run], []
             for asked in (request for event in run for request in pending_hitl_requests(event)):
                 call = asked.original_function_call or {}
-                said = await ask_person(task, f"{call['name']} {call['args']}?", choices=["yes", "no"])
-                parts.append(hitl_confirmation_response(asked.interrupt_id, confirmed=said == "yes"))
-        spent = [event.usage_metadata for event in events if event.usage_metadata]  # of all runs
-        tokens = {"input_tokens": sum(each.prompt_token_count or 0 for each in spent)}
-        tokens["output_tokens"] = sum(each.candidates_token_count or 0 for each in spent)
-        answer = "".join(part.text or "" for part in events[-1].message.parts)
-        return TaskOutput(output=answer, usage={"requests": len(spent), **tokens})
+                answer = await ask_approval(task, call["name"], call["args"])  # changed arguments are no yes to these
+                yes = answer.approved and not answer.changed
+                parts.append(hitl_confirmation_response(asked.interrupt_id, confirmed=yes))
+        usage = UsageSum()
+        for spent in (event.usage_metadata for event in events if event.usage_metadata):  # of all runs
+            tokens = {"input_tokens": spent.prompt_token_count, "output_tokens": spent.candidates_token_count}
+            usage.add({"requests": 1, **tokens})
+        return TaskOutput(output="".join(part.text or "" for part in events[-1].message.parts), usage=usage.total)
 
 
 KINDS = [SimplePlugin("google-adk shop", workflows=[AdkShopWorkflow], activities=[look_up, refund]), GoogleAdkPlugin()]

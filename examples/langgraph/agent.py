@@ -52,10 +52,12 @@ async def decide(state: State) -> Command[Any]:
     calls: list[ToolCall] = getattr(state["messages"][-1], "tool_calls", [])
     acts, refused = list[Send](), list[ToolMessage]()
     for call in calls:
-        if call["name"] != "refund" or interrupt(f"refund {call['args']}?") == "yes":
-            acts.append(Send("act", call))
+        said = interrupt(call) if call["name"] == "refund" else {"approved": True, "arguments": call["args"]}
+        if said["approved"]:
+            acts.append(Send("act", {**call, "args": said["arguments"]}))
         else:
-            refused.append(ToolMessage("a person refused", name=call["name"], tool_call_id=call["id"]))
+            why = str(said["reason"] or "a person refused")
+            refused.append(ToolMessage(why, name=call["name"], tool_call_id=call["id"]))
     return Command(update={"messages": refused}, goto=acts or ("think" if refused else END))
 
 

@@ -1,5 +1,7 @@
 """`GraphShop`: the graph of `agent.py` as a kind. An interrupt becomes a question of the session."""
 
+from dataclasses import asdict
+
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -10,7 +12,9 @@ from temporalio.plugin import SimplePlugin
 with workflow.unsafe.imports_passed_through():
     from examples.langgraph.agent import GRAPHS
     from workflows.contract import TaskInput, TaskOutput
-    from workflows.kinds.waiting import ask_person
+    from workflows.kinds.approval import ask_approval
+    from workflows.kinds.usage import UsageSum
+    from workflows.wire.conversation import conversation
 
 
 @workflow.defn(name="GraphShop", failure_exception_types=[Exception])
@@ -20,13 +24,15 @@ class GraphShopWorkflow:
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
         agent, config = graph("shop").compile(InMemorySaver()), RunnableConfig(configurable={"thread_id": task.task_id})
-        history = [m for turn in task.context.transcript for m in (("user", str(turn.input)), ("ai", str(turn.output)))]
-        state = await agent.ainvoke({"messages": [*history, ("user", str(task.input))]}, config)
+        messages = [*conversation(task.context.transcript), {"role": "user", "content": str(task.input)}]
+        state = await agent.ainvoke({"messages": messages}, config)
         while asked := state.get("__interrupt__"):
-            said = await ask_person(task, asked[0].value, choices=["yes", "no"])
-            state = await agent.ainvoke(Command(resume=said), config)
-        usage = {name: sum(call.get(name, 0) for call in state["usage"]) for name in ("input_tokens", "output_tokens")}
-        return TaskOutput(output=state["messages"][-1].content, usage={"requests": len(state["usage"]), **usage})
+            said = await ask_approval(task, asked[0].value["name"], asked[0].value["args"])
+            state = await agent.ainvoke(Command(resume=asdict(said)), config)
+        usage = UsageSum()
+        for call in state["usage"]:
+            usage.add({"requests": 1, **call})
+        return TaskOutput(output=state["messages"][-1].content, usage=usage.total)
 
 
 KINDS = [SimplePlugin("langgraph shop", workflows=[GraphShopWorkflow]), GRAPHS]

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from agents import Agent, Runner, TResponseInputItem
+from agents import Agent, Runner
 from temporalio import activity, workflow
 from temporalio.openai_agents import ModelActivityParameters, OpenAIAgentsPlugin
 from temporalio.openai_agents.workflow import activity_as_tool
@@ -13,7 +13,9 @@ with workflow.unsafe.imports_passed_through():
     from examples.openai_agents.model import NAME, PROVIDER
     from examples.orders import pay_back, price
     from workflows.contract import TaskInput, TaskOutput
-    from workflows.kinds.waiting import ask_person
+    from workflows.kinds.approval import ask_approval
+    from workflows.kinds.usage import UsageSum
+    from workflows.wire.conversation import conversation
 
 
 @activity.defn
@@ -41,24 +43,21 @@ class OpenAIShopWorkflow:
 
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
-        history: list[TResponseInputItem] = []
-        for turn in task.context.transcript:
-            history += [
-                {"role": "user", "content": str(turn.input)},
-                {"role": "assistant", "content": str(turn.output)},
-            ]
-        result = await Runner.run(shop, [*history, {"role": "user", "content": str(task.input)}])
+        said = [*conversation(task.context.transcript), {"role": "user", "content": str(task.input)}]
+        result = await Runner.run(shop, said)
         while result.interruptions:
             state = result.to_state()
             for call in result.interruptions:
-                if await ask_person(task, f"{call.name} {call.arguments}?", choices=["yes", "no"]) == "yes":
+                answer = await ask_approval(task, call.name, call.arguments)
+                if answer.approved and not answer.changed:
                     state.approve(call)
-                else:
-                    state.reject(call, rejection_message="a person refused")
+                else:  # a call cannot be changed here, so the model is told and calls anew
+                    why = f"call it with {answer.arguments}" if answer.changed else answer.reason
+                    state.reject(call, rejection_message=why or "a person refused")
             result = await Runner.run(shop, state)
-        spent = result.context_wrapper.usage  # of all runs: the state takes it along
-        usage = {"requests": spent.requests, "input_tokens": spent.input_tokens, "output_tokens": spent.output_tokens}
-        return TaskOutput(output=result.final_output, usage=usage)
+        usage = UsageSum()
+        usage.add(result.context_wrapper.usage)  # of all runs: the state takes it along
+        return TaskOutput(output=result.final_output, usage=usage.total)
 
 
 MODEL = ModelActivityParameters(start_to_close_timeout=LONGEST, heartbeat_timeout=SILENT)
