@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "worker": {"workflows", "activities", "starter.client.connection", "starter.dev_server", "starter.serving"},
     "benchmarks": {"benchmarks", "workflows", "activities", "starter", "worker"},
     # What a kind of somebody else's imports from `durable_sessions`.
-    "examples": {"examples", "workflows.contract", "workflows.kinds"},
+    "examples": {"examples", "workflows.contract", "workflows.kinds", "workflows.wire.conversation"},
 }
 KNOWS_TEMPORAL = {f"workflows.wire.{name}" for name in ("attributes", "escapes", "messages", "outcomes")}
 """What of the wire is made of Temporal's own types: payloads, failures, search attributes."""

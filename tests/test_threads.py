@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from temporalio.api.enums.v1 import EventType
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
@@ -23,7 +22,6 @@ from tests.kinds import InlineWorkflow
 from tests.samples import error_of
 from tests.servers import Server
 from worker import KINDS, build_worker
-from workflows.contract import task_workflow_id
 from workflows.kinds.threads import inline_threads
 
 WAYS = ["to_thread", "executor", "anyio"]
@@ -86,19 +84,14 @@ async def test_a_synchronous_router_of_langgraph_runs_inline(server: Server, els
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_the_deadlock_limit_holds_for_it(elsewhere: Harness) -> None:
+async def test_the_deadlock_limit_holds_for_it(elsewhere: Harness, caplog: pytest.LogCaptureFixture) -> None:
     """A piece that does not let go fails the workflow task; at the next attempt it does, and the task goes on."""
     TRIED.clear()
     async with served(elsewhere) as session:
         record = await run_task(session, {"by": "to_thread", "piece": "slow", "at_once": 1}, kind="Inline")
     assert ["named, Inline"] * 2 == record.output
-    child = session.temporal.get_workflow_handle(task_workflow_id(session.id, record.task_id))
-    failed = [
-        event.workflow_task_failed_event_attributes.failure.message
-        for event in (await child.fetch_history()).events
-        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
-    ]
-    assert "deadlock" in failed[0]  # a loaded machine may make it more than one
+    # In the log and not in the history: with limits for a slow machine the server may be done waiting a moment before.
+    assert "Potential deadlock detected" in caplog.text
     gc.collect()  # the SDK drops what it interrupted, which complains when it goes; not in another test
 
 

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from agents import Agent, Runner
+from agents import Agent, Runner, TResponseInputItem
+from openai.types.responses import EasyInputMessageParam as Said
 from temporalio import activity, workflow
 from temporalio.openai_agents import ModelActivityParameters, OpenAIAgentsPlugin
 from temporalio.openai_agents.workflow import activity_as_tool
@@ -43,12 +44,14 @@ class OpenAIShopWorkflow:
 
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
-        said = [*conversation(task.context.transcript), {"role": "user", "content": str(task.input)}]
-        result = await Runner.run(shop, said)
+        said: list[TResponseInputItem] = [
+            Said(role=m["role"], content=m["content"]) for m in conversation(task.context.transcript)
+        ]
+        result = await Runner.run(shop, [*said, Said(role="user", content=str(task.input))])
         while result.interruptions:
             state = result.to_state()
             for call in result.interruptions:
-                answer = await ask_approval(task, call.name, call.arguments)
+                answer = await ask_approval(task, str(call.name), call.arguments)
                 if answer.approved and not answer.changed:
                     state.approve(call)
                 else:  # a call cannot be changed here, so the model is told and calls anew
