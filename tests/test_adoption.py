@@ -115,6 +115,7 @@ async def dies_at(address: str, step: Callable[[Session], Awaitable[None]]) -> t
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.rare
 async def test_a_waiting_task_survives_its_worker_at_every_step_of_a_hand_over(tmp_path: Path) -> None:
     async with running(own_server({EARLY: EVENTS_A_RUN}, tmp_path / "temporal.db")) as server:
         ends = await asyncio.gather(*(dies_at(server.address, step) for step in STEPS))

@@ -53,6 +53,7 @@ async def _version_seen(harness: Harness, session: Session, task_id: str) -> int
     return version
 
 
+@pytest.mark.rare
 async def test_100_tasks_in_one_burst_run_once_each_in_order_beside_another_session(harness: Harness) -> None:
     one, other = await harness.open(context={"of": "one"}), await harness.open(context={"of": "other"})
     bursts = await asyncio.gather(_burst(one, 100), _burst(other, 20))

@@ -11,6 +11,7 @@ from tests.chaos_mutants import MUTANTS
 
 @pytest.mark.not_on_test_server("it keeps nothing that could survive its own death")
 @pytest.mark.timeout(240)  # calls that meet a dead server sit out its absence; a loaded machine doubles that
+@pytest.mark.rare
 async def test_nothing_acknowledged_is_lost_doubled_or_reordered_while_everything_is_killed(tmp_path: Path) -> None:
     """And what each task was given, answered, left and did outside is its own; any of that done wrong would be told."""
     course = Course(sessions=10, tasks=5, span=10.0, pause=2.5)

@@ -144,6 +144,7 @@ async def test_json_is_the_contracts_own_shape(run: Command, name: str) -> None:
 
 
 @pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.rare
 async def test_sessions_are_listed_in_pages_and_counted(run: Command, harness: Harness, name: str) -> None:
     owner = f'O\'Hara "{name}"'
     for number in range(3):

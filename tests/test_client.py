@@ -29,6 +29,7 @@ from workflows.contract import (
 from workflows.wire.errors import SessionError
 
 
+@pytest.mark.rare
 async def test_fifty_callers_wait_in_one_session(harness: Harness) -> None:
     """More than the ten in-flight updates a workflow may have: waiting holds none."""
     session = await harness.open(Config(default_kind="Show"))

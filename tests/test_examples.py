@@ -150,6 +150,7 @@ async def test_a_later_task_remembers_what_its_policy_lets_it_see(shop: Shop) ->
 
 
 @pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.rare
 async def test_a_worker_killed_in_a_tool_costs_that_call_and_no_finished_one(
     example: Example, python: Path, server: Server, tmp_path: Path
 ) -> None:

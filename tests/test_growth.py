@@ -14,6 +14,7 @@ MARKS = (30, 100)
 
 
 @pytest.mark.not_on_test_server("it does not say what a history weighs")
+@pytest.mark.rare
 async def test_events_and_bytes_a_task_adds_do_not_grow_with_the_age_of_its_session(temporal: Client) -> None:
     harness = Harness(temporal)
     async with harness.worker(FixedModel()):

@@ -167,7 +167,8 @@ async def test_updates_that_race_hand_overs_take_effect_once(tiny_runs: Harness)
     assert await hand_overs(session) >= 3
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.rare)])
+@pytest.mark.rare
+@pytest.mark.parametrize("times", [1, 4])
 async def test_signals_that_meet_a_run_handing_over_at_its_very_start_are_kept(times: int) -> None:
     """Bursts larger than a run may be, while others ask: each run is spent before its first workflow task is done."""
     count, burst = 900, 30

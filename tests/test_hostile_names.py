@@ -82,6 +82,7 @@ async def tried(harness: Harness, name: str) -> list[str]:
     return commonmark(await details_of(harness.temporal, session.id))[0]
 
 
+@pytest.mark.rare
 async def test_a_hostile_name_is_just_a_name_wherever_it_stands(harness: Harness) -> None:
     """Owner, title, labels, input, context key: as they were sent, in every answer, and nothing on the page."""
     some = asyncio.Semaphore(AT_ONCE)

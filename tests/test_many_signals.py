@@ -69,6 +69,7 @@ async def survives(session: Session, count: int, told: Callable[[int], Awaitable
     assert (1, taken) == (final.counters.completed, final.counters.cancelled)
 
 
+@pytest.mark.rare
 async def test_1500_signals_where_a_run_takes_500_while_a_task_waits(tmp_path: Path) -> None:
     settings: dict[str, object] = {
         "history.maximumSignalsPerExecution": 500,
@@ -78,6 +79,7 @@ async def test_1500_signals_where_a_run_takes_500_while_a_task_waits(tmp_path: P
         await survives(session, 1_500)
 
 
+@pytest.mark.rare
 async def test_a_run_full_of_signals_refuses_by_name_without_a_worker_and_goes_on_with_one(tmp_path: Path) -> None:
     settings: dict[str, object] = {
         "history.maximumSignalsPerExecution": 30,

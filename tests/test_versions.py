@@ -110,7 +110,7 @@ async def _all_converse(sessions: Iterable[Session], dishes: range) -> None:
     ("count", "behavior", "changed"),
     [
         (12, PINNED, OneCommandMore),
-        (12, AUTO_UPGRADE, OneGuardedCommandMore),
+        pytest.param(12, AUTO_UPGRADE, OneGuardedCommandMore, marks=pytest.mark.rare),
         pytest.param(50, PINNED, OneCommandMore, marks=pytest.mark.rare),
     ],
 )
@@ -152,6 +152,7 @@ async def test_two_versions_at_once_under_live_sessions_fail_no_workflow_task(
     assert [] == await deployments.failed_workflow_tasks()
 
 
+@pytest.mark.rare
 async def test_a_guarded_change_takes_over_live_sessions_of_workers_without_versions(deployments: Deployments) -> None:
     """The old worker is stopped before the new one starts; runs begun on the old code go on, and so do their timers."""
     async with deployments.worker(SessionWorkflow):
@@ -189,6 +190,7 @@ async def test_a_guard_goes_in_two_steps(deployments: Deployments) -> None:
     await replayer(OneCommandMore).replay_workflow(history)
 
 
+@pytest.mark.rare
 async def test_without_versions_two_workers_at_once_fail_workflow_tasks_even_with_a_guard(
     deployments: Deployments,
 ) -> None:

@@ -17,6 +17,7 @@ from tests.servers import Server
 from workflows.contract import Config, task_workflow_id
 
 pytestmark = [
+    pytest.mark.rare,
     pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine: apt-get install chromium"),
     pytest.mark.not_on_test_server("it has no Web UI"),
 ]

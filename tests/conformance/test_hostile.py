@@ -70,6 +70,7 @@ async def answers(session: Session) -> None:
 
 @often(50)
 @given(st.lists(HOSTILE_SIGNAL, min_size=40, max_size=48))
+@pytest.mark.rare
 async def test_after_any_signals_all_are_counted_and_the_next_task_gets_its_own_answer(
     victim: Session, messages: list[tuple[str, list[Any]]]
 ) -> None:
