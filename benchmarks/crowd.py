@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from benchmarks.command import options, progress, run
 from benchmarks.completions import ANSWER_SECONDS, Completions
@@ -22,6 +23,8 @@ from starter.client import Session, SessionClient
 from starter.client.calls import NoWorkerError
 from starter.client.connection import connect
 from starter.dev_server import DevServer
+from workflows.contract import ContextPolicy
+from workflows.wire import limits
 from workflows.wire.errors import SessionError
 
 QUEUE = "crowd"
@@ -38,16 +41,31 @@ session and its task, which would evict each other."""
 
 @dataclass(frozen=True)
 class Size:
-    """Steps of open sessions; tasks in the histories of those that are woken, how many of each, how often."""
+    """Steps of open sessions; tasks of those that are woken, how many of each, how often.
+
+    24 is one less than makes a session that rests hand over. `full_lengths`: of sessions whose context is full; 324 are
+    300, a rest, and 24 more.
+    """
 
     steps: Sequence[int] = (1_000, 2_000, 3_000, 4_000, 5_000)
-    lengths: Sequence[int] = (1, 10, 100, 300)
+    lengths: Sequence[int] = (1, 10, 24, 100, 300)
+    full_lengths: Sequence[int] = (300, 324)
     each: int = 3
     rounds: int = 8
 
 
 WHOLE = Size()
-QUICK = Size(steps=(60, 120, 180), lengths=(1, 20), rounds=3)
+QUICK = Size(steps=(60, 120, 180), lengths=(1, 24), full_lengths=(), rounds=3)
+
+STAGE = 300
+"""Tasks that a session is given at once; it rests before it is given more."""
+
+FULL: dict[str, Any] = {"profile": "p" * 250 * limits.KIB}
+FULL_QUESTION = QUESTION.ljust(1_200)
+"""What fills a context with values and 200 turns. Tasks read none of it, so that their histories stay small."""
+
+RESTED_SECONDS = 60.0
+"""The longest wait until sessions have been handed over for their rest."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Waking:
-    """Seconds of calls to sessions with so many tasks in their history.
+    """Seconds of calls to sessions that have had so many tasks.
 
     The first query after an eviction, the query right after it, and the first task after an eviction.
     """
@@ -103,20 +121,45 @@ async def grown(client: SessionClient, steps: Sequence[int], worker: int) -> lis
     return found
 
 
-async def prepared(client: SessionClient, size: Size) -> dict[int, list[Session]]:
-    """Sessions with so many tasks in their history, and nothing to do."""
-    found = {length: [await client.open(f"asleep-{length}-{n}") for n in range(size.each)] for length in size.lengths}
-    for length, sessions in found.items():
-        for session in sessions:
-            for number in range(length):
-                await session.submit(QUESTION, task_id=f"task-{number}")
-    for length, sessions in found.items():
-        for session in sessions:
-            await session.result(f"task-{length - 1}")
+async def prepared(client: SessionClient, size: Size, *, full: bool = False) -> dict[int, list[Session]]:
+    """Sessions with so many tasks behind them, at rest: those with long histories have been handed over."""
+    lengths = size.full_lengths if full else size.lengths
+    name, context = ("full", FULL) if full else ("asleep", {})
+    found = {
+        length: [await client.open(f"{name}-{length}-{n}", context=context) for n in range(size.each)]
+        for length in lengths
+    }
+    begun = 0
+    while begun < max(lengths):
+        for length, sessions in found.items():
+            for session in sessions:
+                for number in range(begun, min(begun + STAGE, length)):
+                    await _submit(session, f"task-{number}", full=full)
+        begun += STAGE
+        for length, sessions in found.items():
+            for session in sessions:
+                await session.result(f"task-{min(begun, length) - 1}")
+        for session in (session for sessions in found.values() for session in sessions):
+            await _rested(session)
     return found
 
 
-async def woken(client: SessionClient, asleep: dict[int, list[Session]], rounds: int) -> list[Waking]:
+async def _submit(session: Session, task_id: str, *, full: bool) -> str:
+    policy = ContextPolicy(read="none", transcript=0) if full else None
+    return await session.submit(FULL_QUESTION if full else QUESTION, task_id=task_id, context=policy)
+
+
+async def _rested(session: Session) -> None:
+    """Wait until the history is as short as that of a session at rest."""
+    handle = session.temporal.get_workflow_handle(session.id)
+    async with asyncio.timeout(RESTED_SECONDS):
+        while (await handle.describe()).history_length >= limits.REST_EVENTS:  # noqa: ASYNC110 (the server has no event)
+            await asyncio.sleep(0.5)
+
+
+async def woken(
+    client: SessionClient, asleep: dict[int, list[Session]], rounds: int, *, full: bool = False
+) -> list[Waking]:
     """Wake each in turn, by a query in one round and by a task in the next."""
     turns = [(length, session) for length, sessions in asleep.items() for session in sessions]
     queries, warm_queries, tasks = (defaultdict[int, list[float]](list) for _ in range(3))
@@ -131,7 +174,7 @@ async def woken(client: SessionClient, asleep: dict[int, list[Session]], rounds:
                 warm_queries[length].append(await _seconds(session.snapshot))
             for length, session in turns:
                 started = time.perf_counter()
-                task_id = await session.submit(QUESTION, task_id=f"woken-{number}")
+                task_id = await _submit(session, f"woken-{number}", full=full)
                 tasks[length].append(await following[session.id].of(task_id) - started)
     return [Waking(length, queries[length], warm_queries[length], tasks[length]) for length in asleep]
 
@@ -159,15 +202,15 @@ def crowd_figures(steps: Sequence[Step], again: Step) -> list[Figure]:
     ]
 
 
-def waking_figures(wakings: Sequence[Waking]) -> list[Figure]:
-    """p50 and p95 of each call, by the length of the history."""
+def waking_figures(wakings: Sequence[Waking], prefix: str = "") -> list[Figure]:
+    """p50 and p95 of each call, by the tasks that the session has had."""
     found: list[Figure] = []
     for percent in (50, 95):
         for waking in wakings:
             kinds = {"cold_query": waking.queries, "warm_query": waking.warm_queries, "cold_task": waking.tasks}
             for what, seconds in kinds.items():
                 value = 1_000 * percentile(seconds, percent / 100)
-                found.append(Figure(f"{what}_p{percent}_ms_at_{waking.length}", value))
+                found.append(Figure(f"{prefix}{what}_p{percent}_ms_at_{waking.length}", value))
     return sorted(found, key=lambda figure: figure.figure.rsplit("_", 1)[0])  # stable: lengths stay in their order
 
 
@@ -190,11 +233,13 @@ async def evicted(server: DevServer, size: Size) -> list[Figure]:
     """The third part: one worker makes the histories, another, which has room for a few, is measured."""
     queue = f"{QUEUE}-asleep"
     client = SessionClient(await connect(server.address), queue)
-    progress(f"waking sessions with {', '.join(map(str, size.lengths))} tasks in their history")
+    progress(f"waking sessions that have had {', '.join(map(str, size.lengths))} tasks")
     async with serving(WorkerProcess(server.address, queue, settings={KEEP: ROOM_FOR_ALL})):
         asleep = await prepared(client, size)
+        full = await prepared(client, size, full=True) if size.full_lengths else {}
     async with serving(WorkerProcess(server.address, queue, settings={KEEP: ROOM_FOR_FEW})):
-        return waking_figures(await woken(client, asleep, size.rounds))
+        found = waking_figures(await woken(client, asleep, size.rounds))
+        return found + waking_figures(await woken(client, full, size.rounds, full=True), "full_")
 
 
 async def main() -> int:

@@ -69,7 +69,7 @@ PICTURES = (
     ),
     Picture(
         "waking",
-        "tasks in the history",
+        "tasks so far",
         (
             Panel(
                 "a query, ms",

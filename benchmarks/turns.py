@@ -59,14 +59,18 @@ async def _rounds(size: Size, server: DevServer, pair: Sequence[Contestant]) -> 
         for contestant in pair if number % 2 else reversed(pair):
             progress(f"round {number + 1} of {size.rounds}: {contestant.name}")
             loop = await closed_loop(temporal, contestant, size.loop)
-            load = await burst(temporal, contestant, server, size.sessions, size.tasks)
+            # Right after the loop that it is compared with: what else the machine does changes from minute to minute.
             answers = await asked(temporal, contestant, size.loop) if contestant.workflow_type == SESSION_TYPE else []
+            load = await burst(temporal, contestant, server, size.sessions, size.tasks)
             rounds[contestant.name].append(Round(loop, load, answers))
     return rounds
 
 
 async def asked(temporal: Client, contestant: Contestant, tasks: int) -> Sequence[float]:
-    """The closed loop as a caller sees it: seconds from the question until the answer is in hand."""
+    """The closed loop as a caller sees it: seconds from the question until the answer is in hand.
+
+    `ask_ratio` is their p50 by that of the loop before it, in which a turn ends with the child.
+    """
     session = await SessionClient(temporal, contestant.queue).open(f"{contestant.name}-{uuid.uuid4().hex[:12]}")
     seconds = []
     for _ in range(tasks):
@@ -84,7 +88,12 @@ def figures(rounds: dict[str, list[Round]], prefix: str = "") -> list[Figure]:
         medians(prefix + name, (one[name] for one in sides["ours"]), (one[name] for one in sides["bare"]))
         for name in sides["ours"][0]
     ]
-    return [*pairs, medians(prefix + "ask_p50_ms", (1_000 * percentile(one.asked, 0.5) for one in rounds["ours"]))]
+    asks = [(percentile(one.asked, 0.5), percentile(one.loop.seconds, 0.5)) for one in rounds["ours"]]
+    return [
+        *pairs,
+        medians(prefix + "ask_p50_ms", (1_000 * ask for ask, _ in asks)),
+        medians(prefix + "ask_ratio", (ask / turn for ask, turn in asks)),
+    ]
 
 
 def _numbers(one: Round) -> dict[str, float]:

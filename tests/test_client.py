@@ -23,7 +23,6 @@ from workflows.contract import (
     ContextPolicy,
     InjectedContext,
     TaskInput,
-    TaskRecord,
     task_workflow_id,
 )
 from workflows.wire.errors import SessionError
@@ -45,35 +44,6 @@ async def test_a_result_asked_for_again_later_is_the_same_record(harness: Harnes
     await session.close()
     await session.finished(WAIT)
     assert timeless(first) == timeless(await session.result("kept", WAIT))
-
-
-async def test_a_caller_looks_at_a_long_task_again_and_again(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("starter.client.session.LONGEST_LOOK", 0.1)
-    session = await harness.open()
-    record = await run_task(session, {"seconds": 1.0, "set": {"a": 1}}, kind="Slow")
-    assert ("completed", "remembered") == (record.status, record.output)
-
-
-async def test_a_caller_does_not_sleep_over_the_end_of_a_long_task(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However long the task has run: else the answer after half a minute would be noticed two seconds late."""
-    session = await harness.open()
-    task_id = await session.submit("for ever", kind="Hang")
-    await snapshot_when(session, lambda snapshot: snapshot.running is not None and snapshot.running.run_id is not None)
-    monkeypatch.setattr("starter.client.session.LONGEST_LOOK", 0.1)
-    monkeypatch.setattr("starter.client.session.FIRST_LOOK", WAIT)
-    looks, look = [], session._record
-
-    async def counted(of: str) -> TaskRecord:
-        looks.append(of)
-        return await look(of)
-
-    monkeypatch.setattr(session, "_record", counted)
-    with pytest.raises(TimeoutError):
-        await session.result(task_id, 2.0)
-    assert len(looks) > 3
-    await session.close("now")
 
 
 async def test_a_caller_does_not_sleep_over_the_end_of_a_task_that_waited_its_turn(

@@ -251,3 +251,20 @@ def test_no_more_refusals_of_unknown_tasks_are_kept_than_there_may_be() -> None:
         state.refuse_task(refusal(f"t{number}"), NOW)
     assert limits.REFUSED_STARTS == len(state.refused)
     assert "t9" in state.refused
+
+
+def test_idle_is_where_nothing_runs_and_nothing_that_waits_may_run() -> None:
+    state, later = opened(), NOW + timedelta(hours=1)
+    assert NOW == state.idle_since(later)
+    submit(state, "delayed", not_before=later)
+    assert NOW == state.idle_since(NOW + timedelta(minutes=59))
+    assert None is state.idle_since(later)
+    state.paused = True
+    assert NOW == state.idle_since(later)
+    state.paused = False
+    assert "delayed" == start(state, later)
+    assert None is state.idle_since(later)
+    state.complete(TaskOutput(output="done"), later)
+    assert later == state.idle_since(later)
+    state.close(CloseRequest(mode="drain"), later)
+    assert None is state.idle_since(later)

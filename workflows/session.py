@@ -36,6 +36,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.state.opening import UnreadableState, new_state, opened
     from workflows.temporal.alarm import Alarm
     from workflows.temporal.backlog import Backlog
+    from workflows.temporal.rest import Rest
     from workflows.temporal.running import TaskExecution
     from workflows.temporal.visibility import Visibility
     from workflows.wire.errors import ErrorType, SessionError
@@ -60,6 +61,7 @@ class SessionWorkflow:
     def __init__(self, *start: Any) -> None:
         self._execution: TaskExecution | None = None
         self._alarm = Alarm()
+        self._rest = Rest()
         self._visibility = Visibility()
         self._tasks = 0
         self._changed = False
@@ -125,7 +127,8 @@ class SessionWorkflow:
         self._state.pass_time(now)
         if self._execution:
             self._execution.carry_out()
-        self._alarm.set(self._state.next_change(now))
+        looks = self._state.next_change(now), self._rest.next_look(self._state.idle_since(now), now)
+        self._alarm.set(min(filter(None, looks), default=None))
 
     def _something_to_do(self) -> bool:
         ready = self._execution.ended if self._execution else self._state.next_task(workflow.now()) is not None
@@ -168,21 +171,22 @@ class SessionWorkflow:
         self._state.fork_of = None
 
     def _may_hand_over(self) -> bool:
-        """Whether this run has done its share, and the next one can take over all that is under way."""
-        info = workflow.info()
+        """Whether this run has done its share, or rests after some of it, and the next one can take over."""
+        info, now = workflow.info(), workflow.now()
         spent = (
             info.is_continue_as_new_suggested()
             or self._tasks >= limits.RUN_TASKS
             or info.get_current_history_length() >= limits.RUN_EVENTS
-            or workflow.now() - info.workflow_start_time >= timedelta(seconds=limits.RUN_SECONDS)
+            or now - info.workflow_start_time >= timedelta(seconds=limits.RUN_SECONDS)
             or info.is_target_worker_deployment_version_changed()
+            or self._rest.enough(self._state.idle_since(now), now)
         )
         if not spent:
             return False
         if self._execution:
             return self._execution.can_be_left and not self._execution.ended
         # However early the server asks for the next run, each one moves the session on.
-        return self._tasks > 0 or self._state.next_task(workflow.now()) is None
+        return self._tasks > 0 or self._state.next_task(now) is None
 
     async def _hand_over(self) -> None:
         """Continue as new with the whole state; what arrived until then is in it, since handlers do not await."""

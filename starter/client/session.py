@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from starter.client.calls import NoWorkerError, SessionCalls, UncleanEndError
+from starter.client.task_workflow import TaskWorkflow
 from workflows.contract import (
     CancelRequest,
     CloseRequest,
@@ -36,8 +37,8 @@ from workflows.wire.outcomes import TaskEnd, failed_end
 from workflows.wire.validation import checked_id, explained, parsed
 
 FIRST_LOOK = 0.01
-"""Seconds before the second look at a record: a session learns of its task's end a few milliseconds after the caller.
-With 50 ms here `ask_p50_ms` of `benchmarks.turns` is 40 ms more."""
+"""Seconds before the second look at a task's workflow, or at its record: a session starts a task some ten milliseconds
+after it was submitted, and learns of its end a few milliseconds after the caller."""
 
 LONGEST_LOOK = 2.0
 """Seconds between looks at most: fifty waiting callers then cost a session 25 queries a second."""
@@ -70,18 +71,23 @@ class Session:
     async def result(self, task_id: str, wait: float | None = None) -> TaskRecord:
         """Wait for a task to end, `wait` seconds at most, and return its final record with its output.
 
-        Holds no update: looks at the record with growing pauses until the task has started, then waits on its child
-        workflow. A worker that is away meanwhile is waited for. Raises SessionError (UnknownTask) and TimeoutError.
+        Holds no update, and asks the session nothing while the task runs: waits on its child workflow, then looks at
+        the record. One that has not started is looked for in the session, with growing pauses. A worker that is away
+        meanwhile is waited for. Raises SessionError (UnknownTask) and TimeoutError.
 
         Where the session was ended otherwise than by a close, the record is how the task's own workflow ended. Raises
         SessionError (SessionClosed) where that has not ended, or the task had not started.
         """
         async with asyncio.timeout(wait):
-            seen: TaskStatus | None = None
+            workflow, seen = TaskWorkflow(self.temporal, self.id, task_id), None
+            for pause in (FIRST_LOOK, 2 * FIRST_LOOK, 0.0):
+                if await workflow.wait() != "unseen":
+                    break
+                await asyncio.sleep(pause)  # just submitted, more often than not
             while (record := await self._record(task_id)).status in _WAITING:
                 if record.status != seen:  # what a task waited in the list is no reason to wait after its end
                     seen, pause = record.status, FIRST_LOOK
-                if record.status != "running" or await self._child_ended(task_workflow_id(self.id, task_id)):
+                if record.status != "running" or await workflow.wait(record.run_id) != "unsure":
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_LOOK)
             return await self._with_output(record)
@@ -242,13 +248,6 @@ class Session:
         if output is not None:
             known |= {"output": output.output, "usage": output.usage, "finish_reason": output.finish_reason}
         return record.model_copy(update={"status": end.status, "position": None, "waiting_for": None, **known})
-
-    async def _child_ended(self, child_id: str) -> bool:
-        """Wait for the end of a task's workflow, for a while: a loaded server may tell of it 20 s late."""
-        with contextlib.suppress(WorkflowFailureError, RPCError, TimeoutError):  # how it ended is for the record to say
-            async with asyncio.timeout(LONGEST_LOOK) as waiting:
-                await self.temporal.get_workflow_handle(child_id).result()
-        return not waiting.expired()
 
     async def _with_output(self, record: TaskRecord) -> TaskRecord:
         """The record with the output that the session had no more room for; the child workflow has it."""

@@ -291,6 +291,19 @@ async def hand_overs_with_a_task(harness: Harness) -> None:
     await session.finished(WAIT)
 
 
+async def rests(harness: Harness) -> None:
+    """A run long enough to be handed over once its session has nothing to do for a while."""
+    session = await harness.open(Config(idle_timeout=3600.0))
+    for number in range(27):
+        await run_task(session, {"set": {"number": number}}, kind="Remember")
+    handle = harness.temporal.get_workflow_handle(session.id)
+    run_id = (await handle.describe()).run_id
+    async with asyncio.timeout(WAIT):
+        while run_id == (await handle.describe()).run_id:  # noqa: ASYNC110 (the server has no event)
+            await asyncio.sleep(0.1)
+    await ask(session, BANANA)
+
+
 SCENARIOS: list[Scenario] = [
     a_backlog,
     an_adopted_child,
@@ -308,6 +321,7 @@ SCENARIOS: list[Scenario] = [
     no_search_attributes,
     pauses,
     questions,
+    rests,
     starts,
 ]
 SHORT_RUNS: list[Scenario] = [hand_overs_between_tasks, hand_overs_with_a_task]

@@ -202,6 +202,12 @@ class SessionState(BaseModel):
             error = SessionError(ErrorType.TASK_EXPIRED, f"still waiting at {task.expires_at}")
             self._end_waiting(task, "expired", error, now)
 
+    def idle_since(self, now: datetime) -> datetime | None:
+        """Since when nothing runs and nothing waits that may; none while that is not so, and of a closing session."""
+        if self.closing or self.fork_of or self.running or self.next_task(now):
+            return None
+        return self.active_at or self.started_at
+
     def next_task(self, now: datetime) -> PendingTask | None:
         """The task to run now, if any may."""
         if self.running or (self.paused and not self.closing):

@@ -29,5 +29,5 @@ class Alarm:
         self._timer = asyncio.create_task(self._ring(at))
 
     async def _ring(self, at: datetime) -> None:
-        await workflow.sleep(at - workflow.now(), summary="next delayed task, expiry or idle timeout")
+        await workflow.sleep(at - workflow.now(), summary="next delayed task, expiry or time of rest")
         self._at, self._timer, self.rang = None, None, True

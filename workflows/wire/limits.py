@@ -144,6 +144,15 @@ RUN_EVENTS = 10_000
 RUN_SECONDS = 86_400.0
 """Age of a run: a day, so that old code can be retired within a day of activity."""
 
+REST_EVENTS = 330
+"""History events from which on a run that rests is handed over: twenty-five tasks. An evicted session replays them in
+100 ms, and in 200 where the machine has twice as much to do (`benchmarks.crowd --waking`). A hand-over takes as many
+events as one task, and writes the whole state once more: 660 KB of a full session, 26 KB for each of those tasks."""
+
+REST_SECONDS = 10.0
+"""How long a session has to rest before. A hand-over takes a tenth of a second, in which a message would have to wait;
+people who talk pause for some seconds, and whoever is silent for ten is seldom back in that tenth."""
+
 # --- timeouts -------------------------------------------------------------------------------------------------------
 
 WATCH_TIMEOUT_SECONDS = 20.0
