@@ -7,18 +7,21 @@ task at a time.
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from starter.cli import approvals, output, views
 from starter.cli import arguments as a
-from starter.cli import output, views
 from starter.cli.app import TASKS, connected, verb
 from starter.cli.exits import ExitCode, command_error, not_completed, refusal
 from starter.cli.terminal import Terminal
 from starter.program import COMMAND
 from workflows.contract import Question
+from workflows.wire.encoding import preview
+from workflows.wire.limits import PREVIEW_BYTES
 
 if TYPE_CHECKING:
     from starter.client import Session
+    from starter.client.steps import Steps
 
 LAST_TURNS = 5
 """Turns shown on entry: enough to go on from."""
@@ -33,7 +36,8 @@ async def chat(session: a.SessionId) -> None:
 
     Opens the session if there is none of that name yet, shows the last turns, then reads questions, one a line.
     /show tells how the session stands, /cancel ends what runs, /quit leaves; what was asked goes on without you.
-    When a task asks something itself, the next line is the answer.
+    When a task asks something itself, the next line is the answer. Where it asks leave for a tool, that is y, or n and
+    why, or edit, which lets you change the arguments.
     """
     terminal = Terminal()
     conversation = Conversation(await (await connected()).open(session), terminal)
@@ -57,6 +61,7 @@ class Asked:
     question: str
     in_view: bool
     heard: asyncio.Event = field(default_factory=asyncio.Event)
+    steps: "Steps | None" = None
 
 
 class Conversation:
@@ -68,14 +73,18 @@ class Conversation:
         self._unanswered: asyncio.Queue[Asked] = asyncio.Queue()
         self._first: Asked | None = None
         self._asks: Question | None = None
+        self._edits: Question | None = None
+        self._looking = asyncio.Lock()
         self.waiting = 0
         self._commands = {"/show": self._show, "/cancel": self._cancel}
 
     async def run(self) -> None:
         """Talk until the person leaves, or stdin ends and everything asked is answered."""
         await self._enter()
-        all_three = {asyncio.create_task(work()) for work in (self._listen, self._print_answers, self._print_questions)}
-        done, _ = await asyncio.wait(all_three, return_when=asyncio.FIRST_COMPLETED)
+        works = (self._listen, self._print_answers, self._print_questions)
+        done, _ = await asyncio.wait(
+            {asyncio.create_task(work()) for work in works}, return_when=asyncio.FIRST_COMPLETED
+        )
         for task in done:
             task.result()
 
@@ -95,8 +104,11 @@ class Conversation:
             self._terminal.show(*turns[-LAST_TURNS:])
         output.note(f"{self._session.id} is {snapshot.status}; /show tells how it stands, /quit leaves")
         shown = {turn.task_id for turn in context.transcript}  # what ended since the snapshot
-        if snapshot.running and snapshot.running.task_id not in shown:
-            self._expect(snapshot.running.task_id, snapshot.running.input_preview, in_view=False)
+        running = snapshot.running
+        if running and running.task_id not in shown:
+            self._first = self._expect(running.task_id, running.input_preview, in_view=False)
+            if running.waiting_for:
+                self._put(self._first, running.waiting_for)
         for task in snapshot.pending:
             # A delayed one would hold up the answers to what is asked now.
             if not task.not_before and task.task_id not in shown:
@@ -104,7 +116,7 @@ class Conversation:
 
     async def _listen(self) -> None:
         """Act on every line."""
-        while (line := await self._terminal.line()) is not None:
+        while (line := await self._terminal.line(self._draft())) is not None:
             text = line.strip()
             if text == "/quit":
                 return
@@ -113,8 +125,8 @@ class Conversation:
                     await self._commands[text]()
                 elif text.startswith("/"):
                     self._terminal.show(f"there is no {text}; there are {', '.join(self._commands)}, /quit")
-                elif text and self._first and self._asks:
-                    await self._respond(self._first, self._asks, text)
+                elif self._edits or (text and self._first and self._asks):
+                    await self._answer(text)
                 elif text:
                     await self._ask(text)
             except Exception as error:
@@ -129,7 +141,31 @@ class Conversation:
         asked = self._expect(await self._session.submit(question), question, in_view=self._terminal.interactive)
         await self._hear(asked)
 
-    async def _respond(self, asked: Asked, question: Question, value: str) -> None:
+    def _draft(self) -> str:
+        """What stands in the next line already: the arguments that a person is about to change."""
+        call = approvals.call_in(self._edits) if self._edits else None
+        return approvals.draft(call) if call else ""
+
+    async def _answer(self, text: str) -> None:
+        """Answer what the running task asks. An approval takes no line for an answer that is none, and asks again."""
+        edits, self._edits = self._edits, None
+        asked, question = self._first, self._asks
+        if asked is None or question is None or (edits and edits.id != question.id):
+            self._terminal.show("what was asked is no longer asked; nothing is sent")
+            return
+        value: Any = text
+        if approvals.call_in(question):
+            if not edits and self._terminal.interactive and approvals.wants_to_edit(text):
+                self._edits = question
+                return
+            try:
+                value = approvals.changed(text) if edits else approvals.answer(text)
+            except approvals.UnclearError as error:
+                self._terminal.show(str(error))
+                return
+        await self._respond(asked, question, value)
+
+    async def _respond(self, asked: Asked, question: Question, value: Any) -> None:
         """Answer what the task asks; where the session refuses it, the question stays."""
         before = await self._session.snapshot()
         await self._session.respond(asked.task_id, value, question.id)
@@ -158,6 +194,7 @@ class Conversation:
         while True:
             asked = self._first = await self._unanswered.get()
             record = await self._session.result(asked.task_id)
+            await self._show_steps(asked)
             question = "" if asked.in_view else asked.question
             if record.status == "completed":
                 note = views.unlike_whole(record.finish_reason)
@@ -179,12 +216,35 @@ class Conversation:
             await asyncio.sleep(LOOK)
             if not self.waiting or self._asks:
                 continue
+            if self._first:
+                await self._show_steps(self._first)
             with contextlib.suppress(NoWorkerError, RPCError):  # a worker or a server that restarts is waited for
                 running = (await self._session.snapshot()).running
                 if running and running.waiting_for and self._first and running.task_id == self._first.task_id:
-                    self._asks, self._first.in_view = running.waiting_for, False
-                    self._terminal.show(views.question(running.waiting_for))
-                    self._first.heard.set()
+                    self._put(self._first, running.waiting_for)
+
+    def _put(self, asked: Asked, question: Question) -> None:
+        self._asks, asked.in_view = question, False
+        self._terminal.show(*approvals.shown(question))
+        asked.heard.set()
+
+    async def _show_steps(self, asked: Asked) -> None:
+        """Show what the task has called since the last look: models and tools, by name.
+
+        A call named like the question tells nothing.
+        """
+        from temporalio.service import RPCError  # noqa: PLC0415 (takes 0.2 s; usage errors do without)
+
+        from starter.client.steps import Steps  # noqa: PLC0415 (the same)
+
+        if not self._terminal.interactive:
+            return
+        async with self._looking:
+            asked.steps = asked.steps or Steps(self._session, asked.task_id)
+            with contextlib.suppress(RPCError):  # a server that restarts is waited for
+                for step in await asked.steps.look():
+                    if step != preview(asked.question, PREVIEW_BYTES):
+                        self._terminal.show(output.Aside(f"· {step}"))
 
     async def _show(self) -> None:
         from starter.client.watching import task_progress  # noqa: PLC0415 (imports temporalio, which takes 0.2 s)

@@ -103,7 +103,14 @@ class Bar:
         return f"{self.done:,.10g}{share}" + (f": {self.note}" if self.note else "")
 
 
-Part = str | Facts | Table | Exchange
+@dataclass
+class Aside:
+    """What is told by the way: less visible than the rest on a terminal."""
+
+    text: str
+
+
+Part = str | Facts | Table | Exchange | Aside
 
 
 def clean(text: str) -> str:
@@ -136,11 +143,15 @@ def show(*parts: Part) -> None:
 
 def show_json(value: Any, indent: int | None = 2) -> None:
     """Print one JSON document on stdout, in one line without `indent`: models in the shape the contract gives them."""
+    sys.stdout.write(json_text(value, indent) + "\n")
+    sys.stdout.flush()
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """`value` as JSON that a terminal can take and that means the same."""
     text = json.dumps(value, default=_jsonable, ensure_ascii=False, indent=indent)
     # Such characters stand inside of JSON strings only, where an escape means the same.
-    sys.stdout.write(_UNSAFE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text))
-    sys.stdout.write("\n")
-    sys.stdout.flush()
+    return _UNSAFE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
 
 
 def note(text: str) -> None:
@@ -220,6 +231,8 @@ def _plain(part: Part) -> Iterable[str]:
             asked = [clean(f"> {part.question}")] if part.question else []
             noted = [clean(f"({part.note})")] if part.note else []
             return [*asked, clean(f"error: {part.answer}" if part.failed else part.answer), *noted]
+        case Aside():
+            return [clean(part.text)]
     return [clean(part)]
 
 
@@ -246,13 +259,19 @@ def _drawn(part: Part) -> Iterator[RenderableType]:
                 yield Text(part.title, style="bold")
             yield table
         case Exchange():
-            if part.question:
-                yield Text(clean(f"> {part.question}"), style="dim")
-            yield Text(clean(part.answer), style="red" if part.failed else "")
-            if part.note:
-                yield Text(clean(f"({part.note})"), style="dim")
+            yield from _exchange(part)
+        case Aside():
+            yield Text(clean(part.text), style="dim")
         case _:
             yield Text(clean(part))
+
+
+def _exchange(part: Exchange) -> Iterator[Text]:
+    if part.question:
+        yield Text(clean(f"> {part.question}"), style="dim")
+    yield Text(clean(part.answer), style="red" if part.failed else "")
+    if part.note:
+        yield Text(clean(f"({part.note})"), style="dim")
 
 
 def _cell(name: str, value: object) -> RenderableType:

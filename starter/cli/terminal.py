@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 from starter.cli import output
 
@@ -26,6 +27,7 @@ class Terminal:
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
         self._wanted = threading.Semaphore(0)
         self._typing = False
+        self._draft = ""
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -41,9 +43,9 @@ class Terminal:
             if self._typing and self.interactive:
                 sys.stdout.write("\n")
 
-    async def line(self) -> str | None:
-        """The next line; null at the end of the input."""
-        self._typing = True
+    async def line(self, draft: str = "") -> str | None:
+        """The next line; null at the end of the input. On a terminal `draft` stands there, to be changed."""
+        self._typing, self._draft = True, draft
         self._wanted.release()
         line = await self._lines.get()
         self._typing = False
@@ -69,6 +71,8 @@ class Terminal:
         while line is not None:
             self._wanted.acquire()
             try:
+                if readline:
+                    readline.set_startup_hook(partial(readline.insert_text, self._draft))
                 line = input(PROMPT if self.interactive else "")
             except EOFError:
                 line = None

@@ -45,6 +45,7 @@ def session(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Pa
             "context": f"version {snapshot.context_version}",
             "tasks": counted(snapshot.counters),
             "asks": question(asks) if asks else None,
+            "about": about(asks),
             "progress": bar(progress),
         }
     )
@@ -82,6 +83,7 @@ def task(record: TaskRecord) -> Iterator[Part]:
             "usage": record.usage,
             "finish_reason": record.finish_reason,
             "asks": question(asked) if asked else None,
+            "about": about(asked),
             "error": f"{error.type}: {error.message}" if error else None,
         }
     )
@@ -92,6 +94,11 @@ def task(record: TaskRecord) -> Iterator[Part]:
 def question(asked: Question) -> str:
     """What a task asks a person, with what may be answered."""
     return asked.text + (f" ({' / '.join(asked.choices)})" if asked.choices else "")
+
+
+def about(asked: Question | None) -> str:
+    """What a question is about, as JSON: of leave for a tool, its name and arguments."""
+    return "" if asked is None or asked.data is None else written(asked.data)
 
 
 def context(view: ContextView) -> Iterator[Part]:
