@@ -25,6 +25,7 @@ from workflows.contract import (
     ErrorInfo,
     RespondRequest,
     Snapshot,
+    SubmitResult,
     TaskOutput,
     TaskRecord,
     TaskRequest,
@@ -61,11 +62,21 @@ class Session:
         What became of it is its record: a refusal shows there too. Raises SessionError: InvalidRequest for options
         that do not fit, SessionClosed.
         """
-        task_id = task_id or f"task-{uuid.uuid4().hex[:16]}"
-        request = parsed(TaskRequest, {"task_id": task_id, "input": task_input, "context": context, **options})
-        body = request.model_dump(mode="json", exclude_none=True, exclude={"input"}) | {"input": request.input}
+        body = _submission(task_input, task_id, {"context": context, **options})
         await self._calls.signal("submit", body)
-        return task_id
+        return str(body["task_id"])
+
+    async def submitted(
+        self, task_input: Any, *, task_id: str | None = None, context: ContextPolicy | None = None, **options: Any
+    ) -> SubmitResult:
+        """Submit a task and wait until the session has taken it; how it stands then.
+
+        For who has to know at once: it costs an update, and needs a worker. Sent again under its id, it is the same
+        task. Raises SessionError with the refusal, which leaves nothing under `rejected`, and NoWorkerError, after
+        which the session may have it all the same.
+        """
+        body = _submission(task_input, task_id, {"context": context, **options})
+        return SubmitResult.model_validate(await self._calls.update_once("submit_task", body))
 
     async def result(self, task_id: str, wait: float | None = None) -> TaskRecord:
         """Wait for a task to end, `wait` seconds at most, and return its final record with its output.
@@ -259,6 +270,13 @@ class Session:
             output = await self._calls.patiently(child.result, LONGEST_LOOK)
             return record.model_copy(update={"output": output.output, "finish_reason": output.finish_reason})
         return record
+
+
+def _submission(task_input: Any, task_id: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The TaskRequest as it is sent, with an id where none is given. Raises SessionError (InvalidRequest)."""
+    task_id = task_id or f"task-{uuid.uuid4().hex[:16]}"
+    request = parsed(TaskRequest, {"task_id": task_id, "input": task_input, **options})
+    return request.model_dump(mode="json", exclude_none=True, exclude={"input"}) | {"input": request.input}
 
 
 async def _end_of(child: WorkflowHandle[Any, Any]) -> tuple[TaskEnd, TaskOutput | None]:
