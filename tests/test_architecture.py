@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "starter.cli.serving": {"starter.cli", "starter.dev_loop", "starter.dev_server", "starter.program"},
     "starter.cli.gateway": {"starter.cli", "starter.gateway", "starter.program", "starter.serving.logs"},
     "starter.gateway": CLIENT | {"starter.gateway"},
-    "starter.dev_loop": {"starter.dev_server", "starter.worker_process"},
+    "starter.dev_loop": {"starter.dev_server", "starter.program", "starter.worker_process"},
     "starter.dev_server": set(),
     "starter.demo": CLIENT | {"starter.dev_server", "starter.program", "starter.worker_process"},
     "starter.__main__": {"starter.cli"},

@@ -443,11 +443,12 @@ async def test_a_submission_that_is_waited_for_says_how_it_stands_and_why_it_is_
     assert ("one", "pending", 0) == (taken.task_id, taken.status, taken.position)
     assert ("two", "pending") == (queued.task_id, queued.status)
     assert "two" == (await session.submitted("x", task_id="two", kind="Hang")).task_id
-    for task_id, options, name in [
+    refusals: list[tuple[str, dict[str, Any], str]] = [
         ("two", {"kind": "Raise"}, "TaskIdConflict"),
         ("three", {"on_busy": "reject"}, "Busy"),
         ("no id", {}, "InvalidRequest"),
-    ]:
+    ]
+    for task_id, options, name in refusals:
         with pytest.raises(SessionError, match=f"^{name}: "):
             await session.submitted("x", task_id=task_id, **options)
     snapshot = await session.snapshot()
