@@ -4,13 +4,16 @@ import asyncio
 import hashlib
 import json
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 
 from starter.client import Session
 from starter.client.session import LONGEST_LOOK
 from workflows.contract import Question, TaskRecord
 from workflows.wire.approval import NO, YES
+from workflows.wire.encoding import canonical
 from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.markdown import words_of
 
 FIRST_LOOK = 0.25
 """Seconds until the first look whether a task asks: an ordinary answer of a model takes longer."""
@@ -48,7 +51,7 @@ def _hash(text: str) -> str:
 
 
 async def settled(
-    session: Session, task_id: str, wait: float, *, left: Callable[[], Awaitable[bool]] | None = None
+    session: Session, task_id: str, wait: float | None, *, left: Callable[[], Awaitable[bool]] | None = None
 ) -> TaskRecord:
     """The record of a task that has ended, or asks a person. Raises SessionError (UnknownTask).
 
@@ -68,6 +71,31 @@ async def settled(
             return end.result()
     finally:
         end.cancel()
+
+
+@dataclass(frozen=True)
+class TaskEvent:
+    """One thing that happens in a task, with the place after it: `<attempt>.<position>`."""
+
+    type: str
+    cursor: str
+    text: str | None = None
+    record: TaskRecord | None = None
+
+
+async def task_events(session: Session, task_id: str, after: str | None) -> AsyncIterator[TaskEvent]:
+    """What happens in a task after that place, until it has ended or asks a person: its text whole, at the end."""
+    record = await settled(session, task_id, None)
+    if record.waiting_for is not None:
+        yield TaskEvent("question", after or "1.0", record=record)
+        return
+    if record.status == "completed":
+        text = words_of(record.output)
+        text = canonical(record.output) if text is None else text
+        position = int((after or "1.0").split(".")[1])
+        if text[position:]:
+            yield TaskEvent("text", f"1.{len(text)}", text=text[position:])
+    yield TaskEvent("ended", after or "1.0", record=record)
 
 
 async def present(session: Session, task_id: str) -> TaskRecord:

@@ -1,16 +1,30 @@
 """`/v1/chat/completions`: a chat with an id is a session, a request without one an isolated task."""
 
+from collections.abc import AsyncIterator
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from starter.client import Session
-from starter.gateway.asking import NoAnswerError, answer, choice, session_id_of, settled, task_id_of
+from starter.gateway.asking import (
+    NoAnswerError,
+    TaskEvent,
+    answer,
+    choice,
+    present,
+    session_id_of,
+    settled,
+    task_events,
+    task_id_of,
+)
 from starter.gateway.bodies import idempotency_key, read_json
 from starter.gateway.callers import Caller, Desk, caller_of
 from starter.gateway.errors import NO_RETRY, ApiError, invalid, unsupported
 from starter.gateway.openai.ids import Ref
 from starter.gateway.openai.requests import Asked, asked_of_chat
 from starter.gateway.openai.shapes import completion, failure
+from starter.gateway.openai.streams import chunks
+from starter.gateway.sse import streamed
 from workflows.contract import ISOLATED
 from workflows.wire.errors import ErrorType, SessionError
 
@@ -40,16 +54,19 @@ class Chat:
         """Submit a task, or answer what one asks, and wait until it has ended or asks."""
         caller, key, chat_id = caller_of(request), idempotency_key(request), _chat_id(request)
         asked = asked_of_chat(await read_json(request), self._desk.settings, remembered=chat_id is not None)
-        if asked.stream:
-            raise unsupported("stream", "not yet")
         if chat_id is None:
             session, ref, note = await self._alone(caller, asked, key)
         else:
             session, ref, note = await self._in_chat(caller, chat_id, asked, key)
+        if asked.stream:
+            first = await present(session, ref.task_id)
+            events = task_events(session, ref.task_id, None)
+            if chat_id is None:
+                events = _unasked(session, ref.task_id, events)
+            return streamed(chunks(ref, first, events, note=note, with_usage=asked.with_usage))
         record = await settled(session, ref.task_id, self._desk.settings.wait, left=request.is_disconnected)
         if chat_id is None and record.waiting_for is not None:
-            await session.cancel(ref.task_id, "nobody to ask")
-            raise unsupported("a request without a chat id", "the task asks a person, and its answer has no way back")
+            raise await _nobody_to_ask(session, ref.task_id)
         if record.status != "completed" and record.waiting_for is None:
             raise ApiError(500, "task_failed", failure(record), headers=NO_RETRY)
         return JSONResponse(completion(ref, record, note))
@@ -84,6 +101,18 @@ class Chat:
         ref = Ref(session.id, task_id_of(key))
         await session.submitted(asked.task_input(), task_id=ref.task_id, kind=asked.model, labels=dict(asked.labels))
         return session, ref, None
+
+
+async def _unasked(session: Session, task_id: str, events: AsyncIterator[TaskEvent]) -> AsyncIterator[TaskEvent]:
+    async for event in events:
+        if event.type == "question":
+            raise await _nobody_to_ask(session, task_id)
+        yield event
+
+
+async def _nobody_to_ask(session: Session, task_id: str) -> ApiError:
+    await session.cancel(task_id, "nobody to ask")
+    return unsupported("a request without a chat id", "the task asks a person, and its answer has no way back")
 
 
 def _chat_id(request: Request) -> str | None:

@@ -104,6 +104,7 @@ class Asked:
     instructions: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     stream: bool = False
+    with_usage: bool = False
     background: bool = False
     conversation: str | None = None
     previous: str | None = None
@@ -173,7 +174,14 @@ def asked_of_chat(body: Mapping[str, Any], settings: GatewaySettings, *, remembe
         instructions=_instructions([text for text in told if text], model, settings, "messages"),
         labels=labels_of(body, "metadata"),
         stream=flag_of(body, "stream"),
+        with_usage=_with_usage(body),
     )
+
+
+def _with_usage(body: Mapping[str, Any]) -> bool:
+    """Whether the last chunk of a stream is to say what the answer took."""
+    options = body.get("stream_options")
+    return isinstance(options, dict) and flag_of(options, "include_usage")
 
 
 def _check_fields(body: Mapping[str, Any], known: frozenset[str]) -> None:

@@ -1,7 +1,6 @@
 """`/v1/responses`: a response is a task."""
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +9,25 @@ from starlette.responses import JSONResponse, Response
 
 from starter.client import Session
 from starter.client.erasure import Erasure
-from starter.gateway.asking import NoAnswerError, answer, choice, present, session_id_of, settled, task_id_of, verdict
-from starter.gateway.bodies import idempotency_key, read_json
+from starter.gateway.asking import (
+    NoAnswerError,
+    answer,
+    choice,
+    present,
+    session_id_of,
+    settled,
+    task_events,
+    task_id_of,
+    verdict,
+)
+from starter.gateway.bodies import idempotency_key, number_in, read_json
 from starter.gateway.callers import Caller, Desk, caller_of
 from starter.gateway.errors import ApiError, invalid, unsupported
 from starter.gateway.openai.ids import RESPONSE, Ref, ref_in
 from starter.gateway.openai.requests import Asked, asked_of_responses
 from starter.gateway.openai.shapes import response
+from starter.gateway.openai.streams import Place, ResponseStream
+from starter.gateway.sse import streamed
 from workflows.contract import TaskRecord
 from workflows.wire.errors import ErrorType, SessionError
 
@@ -25,6 +36,9 @@ OWN_SESSION = "resp-"
 
 CANCEL_SECONDS = 2.0
 """What a cancel waits for its task to end: most do at once, and a response in progress is a true answer too."""
+
+
+_MOST = 2**53  # beyond it, numbers of JavaScript are no longer whole
 
 
 @dataclass(frozen=True)
@@ -46,21 +60,25 @@ class Responses:
         """Submit a task, or answer what one asks, and wait for what comes of it unless that is for the background."""
         caller, key = caller_of(request), idempotency_key(request)
         asked = asked_of_responses(await read_json(request), self._desk.settings)
-        if asked.stream:
-            raise unsupported("stream", "not yet")
         begun = await self._begun(caller, asked, key)
         session, task_id = begun.session, begun.ref.task_id
+        if asked.stream:
+            return await self._streamed(session, ResponseStream(begun.ref, _given(begun, asked)))
         if asked.background:
-            return JSONResponse(_response(begun, await present(session, task_id), asked))
+            return JSONResponse(response(begun.ref, await present(session, task_id), **_given(begun, asked)))
         try:
             record = await settled(session, task_id, self._desk.settings.wait, left=request.is_disconnected)
         except TimeoutError:
             record = await present(session, task_id)  # in progress; it can be retrieved
-        return JSONResponse(_response(begun, record, asked))
+        return JSONResponse(response(begun.ref, record, **_given(begun, asked)))
 
     async def retrieve(self, request: Request) -> Response:
-        """A response as it is now."""
+        """A response as it is now, or as the stream of what it says, after `starting_after`."""
         session, ref = await self._found(request)
+        query = request.query_params
+        if query.get("stream") == "true":
+            after = number_in(query.get("starting_after"), "starting_after", 0, _MOST, -1)
+            return await self._streamed(session, ResponseStream(ref, {"background": True}, Place(after)))
         return JSONResponse(response(ref, await present(session, ref.task_id), background=True))
 
     async def cancel(self, request: Request) -> Response:
@@ -83,6 +101,11 @@ class Responses:
             )
         await Erasure(session.temporal, session.id).run()
         return JSONResponse({"id": ref.id(RESPONSE), "object": "response", "deleted": True})
+
+    async def _streamed(self, session: Session, stream: ResponseStream) -> Response:
+        first = await present(session, stream.ref.task_id)
+        events = task_events(session, stream.ref.task_id, stream.place.cursor)
+        return streamed(stream.events(first, events))
 
     async def _begun(self, caller: Caller, asked: Asked, key: str | None) -> Begun:
         if asked.approval is not None:
@@ -190,15 +213,14 @@ class _BusyError(Exception):
     """Another task was quicker."""
 
 
-def _response(begun: Begun, record: TaskRecord, asked: Asked) -> Mapping[str, Any]:
-    return response(
-        begun.ref,
-        record,
-        note=begun.note,
-        background=asked.background,
-        previous=asked.previous,
-        instructions=asked.instructions,
-    )
+def _given(begun: Begun, asked: Asked) -> dict[str, Any]:
+    """What the record of a task does not have of its response."""
+    return {
+        "note": begun.note,
+        "background": asked.background,
+        "previous": asked.previous,
+        "instructions": asked.instructions,
+    }
 
 
 def _not_found() -> ApiError:
