@@ -1,13 +1,17 @@
 """One turn with a session, as every door has it: wait until the task has ended or asks a person, and answer that."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
+from temporalio.service import RPCError
+
 from starter.client import Session
+from starter.client.calls import NoWorkerError
 from starter.client.session import LONGEST_LOOK
 from workflows.contract import Question, TaskRecord
 from workflows.wire.approval import NO, YES
@@ -64,9 +68,10 @@ async def settled(
             while not (await asyncio.wait({end}, timeout=pause))[0]:
                 if left and await left():
                     raise TimeoutError
-                record = await session.task(task_id)
-                if record is not None and record.waiting_for is not None:
-                    return record
+                with contextlib.suppress(NoWorkerError, RPCError):  # who waits sits out what restarts
+                    record = await session.task(task_id)
+                    if record is not None and record.waiting_for is not None:
+                        return record
                 pause = min(2 * pause, LONGEST_LOOK)
             return end.result()
     finally:

@@ -92,7 +92,7 @@ class GatewaySettings(BaseModel):
         gt=0,
         le=3_600,
         allow_inf_nan=False,
-        description="Time for head and body of a request to arrive. The largest body takes that long at 1 Mbit/s.",
+        description="Time for head and body of a request to arrive. The largest body takes that long at 1.2 Mbit/s.",
     )
     wait: float = Field(
         600.0,
