@@ -10,8 +10,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from starter.client import Session, SessionClient
 from starter.gateway.keys import StoredKey
 from starter.gateway.settings import ANY, GatewaySettings
-from workflows.contract import SESSION_TYPE, Config
-from workflows.wire.attributes import OWNER, owner_value
+from workflows.contract import SESSION_TYPE, Config, TaskRecord
+from workflows.wire.attributes import OWNER, STATUS, owner_value
 from workflows.wire.encoding import preview
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.limits import PREVIEW_BYTES
@@ -39,6 +39,19 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class Found:
+    """A session of the caller's. `at_rest`: it is known that no task of it asks a person now."""
+
+    session: Session
+    at_rest: bool
+
+    async def asking(self) -> TaskRecord | None:
+        """The task that asks a person now, `waiting_for` what it says; null where none does."""
+        running = None if self.at_rest else (await self.session.snapshot()).running
+        return running if running is not None and running.waiting_for is not None else None
+
+
+@dataclass(frozen=True)
 class Desk:
     """What every door needs: the sessions, as a caller may have them, and the settings."""
 
@@ -47,6 +60,10 @@ class Desk:
 
     async def find(self, caller: Caller, session_id: str) -> Session:
         """The session of that id. Raises SessionError (SessionNotFound), alike for none and for a foreign one."""
+        return (await self.look(caller, session_id)).session
+
+    async def look(self, caller: Caller, session_id: str) -> Found:
+        """The same, with what the server's own knowledge of it says."""
         try:
             session = self.sessions.get(session_id)
         except SessionError:  # no id of any session
@@ -59,8 +76,10 @@ class Desk:
             raise _not_found(session_id) from None
         if found.workflow_type != SESSION_TYPE:
             raise _not_found(session_id)
+        # Written in the workflow task in which a task begins to ask.
+        here = Found(session, at_rest=found.typed_search_attributes.get(STATUS) == "open")
         if caller.owners is None:
-            return session
+            return here
         owner = found.typed_search_attributes.get(OWNER)
         if owner is not None:
             theirs = owner in {owner_value(name) for name in caller.owners}
@@ -68,7 +87,16 @@ class Desk:
             theirs = (await session.snapshot()).config.owner in caller.owners
         if not theirs:
             raise _not_found(session_id)
-        return session
+        return here
+
+    async def enter(self, caller: Caller, session_id: str) -> Found:
+        """The session of an id of the gateway's own making, opened for the caller where there is none yet."""
+        try:
+            return await self.look(caller, session_id)
+        except SessionError as error:
+            if error.type != ErrorType.SESSION_NOT_FOUND:
+                raise
+        return Found(await self.open(caller, session_id), at_rest=True)
 
     async def open(
         self,

@@ -21,12 +21,17 @@ from starter.gateway.callers import Caller
 from starter.gateway.errors import ApiError, api_error
 from starter.gateway.keys import KeyFile, KeysError
 from starter.gateway.settings import GatewaySettings, is_loopback
+from workflows.wire.limits import KIB
 
 OPEN_TO_ALL = frozenset({"/healthz"})
 """Paths without a key: what a load balancer asks."""
 
 OWNER_HEADER = "x-sessions-owner"
 """Whose a new session is to be, among the owners of the key."""
+
+HEAD_BYTES = 64 * KIB
+"""Address and headers of a request: eight times what most servers take. h11 refuses more itself, with 400, but only
+where they come in pieces."""
 
 PREFLIGHT_SECONDS = 600
 """How long a browser may remember what it was allowed: ten minutes, so that a change of the settings is seen soon."""
@@ -91,6 +96,8 @@ class Entrance:
 
     def _admitted(self, scope: Scope, headers: Headers) -> Response | None:
         """Who is to be let through; else the answer. Raises ApiError."""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["raw_path"]) > HEAD_BYTES:
+            raise ApiError(431, "headers_too_large", f"a head may have {HEAD_BYTES} bytes")
         self._check_source(scope["method"], headers)
         if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             return Response(status_code=204)

@@ -31,7 +31,7 @@ async def serve(sessions: SessionClient, settings: GatewaySettings) -> None:
     settings.check_address()
     app = build_app(sessions, settings)
     with contextlib.closing(_listening(settings)) as listening:
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        host = f"[{settings.host.strip('[]')}]" if ":" in settings.host else settings.host
         config = uvicorn.Config(
             app,
             http=_protocol(settings.body_seconds),
@@ -50,10 +50,15 @@ async def serve(sessions: SessionClient, settings: GatewaySettings) -> None:
 
 
 def _listening(settings: GatewaySettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # With its protocol named, asyncio sends at once what is written (TCP_NODELAY): 40 ms an answer.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((settings.host.strip("[]"), settings.port))
+        listening.listen(BACKLOG)
     except OSError as error:
+        listening.close()
         raise GatewaySettingsError(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}") from None
     listening.setblocking(False)  # noqa: FBT003 (the name says it)
     return listening

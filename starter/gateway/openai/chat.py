@@ -89,12 +89,12 @@ class Chat:
     async def _in_chat(
         self, caller: Caller, chat_id: str, asked: Asked, key: str | None
     ) -> tuple[Session, Ref, str | None]:
-        session = await self._desk.open(caller, session_id_of(CHAT, caller.owner, chat_id))
-        running = (await session.snapshot()).running
-        if running is not None and running.waiting_for is not None:
-            question, ref = running.waiting_for, Ref(session.id, running.task_id, running.waiting_for.id)
+        found = await self._desk.enter(caller, session_id_of(CHAT, caller.owner, chat_id))
+        session, asking = found.session, await found.asking()
+        if asking is not None and asking.waiting_for is not None:
+            question, ref = asking.waiting_for, Ref(session.id, asking.task_id, asking.waiting_for.id)
             try:
-                await answer(session, running.task_id, question, choice(question, asked.words))
+                await answer(session, asking.task_id, question, choice(question, asked.words))
             except NoAnswerError as error:
                 return session, ref, str(error)
             return session, ref, None

@@ -113,19 +113,18 @@ class Responses:
         if asked.previous is not None:
             return await self._followed(caller, asked, key)
         if asked.conversation is not None:
-            session = await self._desk.find(caller, asked.conversation)
-            running = (await session.snapshot()).running
-            return await self._said(session, running, asked, key)
+            found = await self._desk.look(caller, asked.conversation)
+            return await self._said(found.session, await found.asking(), asked, key)
         session = await self._desk.open(caller, session_id_of(OWN_SESSION, caller.owner, key))
         return await self._submitted(session, asked, key)
 
-    async def _said(self, session: Session, running: TaskRecord | None, asked: Asked, key: str | None) -> Begun:
+    async def _said(self, session: Session, asking: TaskRecord | None, asked: Asked, key: str | None) -> Begun:
         """A message is the answer to what is asked, and a task where nothing is."""
-        if running is None or running.waiting_for is None:
+        if asking is None or asking.waiting_for is None:
             return await self._submitted(session, asked, key)
-        question, ref = running.waiting_for, Ref(session.id, running.task_id, running.waiting_for.id)
+        question, ref = asking.waiting_for, Ref(session.id, asking.task_id, asking.waiting_for.id)
         try:
-            await answer(session, running.task_id, question, choice(question, asked.words))
+            await answer(session, asking.task_id, question, choice(question, asked.words))
         except NoAnswerError as error:
             return Begun(session, ref, str(error))
         return Begun(session, ref)
