@@ -22,6 +22,8 @@ GRACE = "0"
 """Seconds that running activities get at a restart, unless SESSIONS_SHUTDOWN_GRACE says otherwise: the new worker tries
 them again at once, and nobody waits for the old one."""
 
+AGAIN = "; it starts again when a file changes"
+
 SHOWN = 3
 """Changed files that are named; the rest are counted."""
 
@@ -47,23 +49,27 @@ async def develop(server: DevServer, gateway_port: int, kinds: str | None, folde
     environment = _environment(server, kinds)
     worker = WorkerProcess(environment)
     gateway = WorkerProcess(_gateway_environment(server), command=[*GATEWAY, "--port", str(gateway_port)])
+    served: asyncio.Task[None] | None = None
     try:
         await server.start()
         tell(f"Temporal at {server.address}, Web UI at {server.ui}")
         if all(map(find_spec, GATEWAY_NEEDS)):
             tell(f"OpenAI's protocol at http://{LOOPBACK}:{gateway_port}/v1")
             await gateway.start()
+            served = asyncio.create_task(_told(gateway, "the gateway", tell))
         watched = awatch(folder, watch_filter=PythonFilter(), stop_event=stopped, debounce=DEBOUNCE_MS, step=STEP_MS)
         await worker.start()
-        end = asyncio.create_task(_told(worker, tell))
+        end = asyncio.create_task(_told(worker, "the worker", tell, AGAIN))
         async for changes in watched:
             tell(f"{_names(folder, [Path(path) for _, path in changes])} changed; the worker starts again")
             end.cancel()
             await worker.stop(float(environment["SESSIONS_SHUTDOWN_GRACE"]))
             await worker.start()
-            end = asyncio.create_task(_told(worker, tell))
+            end = asyncio.create_task(_told(worker, "the worker", tell, AGAIN))
         end.cancel()
     finally:
+        if served:
+            served.cancel()
         await gateway.stop()
         await worker.stop(float(environment["SESSIONS_SHUTDOWN_GRACE"]))
         server.stop()
@@ -84,10 +90,10 @@ def _gateway_environment(server: DevServer) -> dict[str, str]:
     return {"TEMPORAL_ADDRESS": server.address, "PYTHONPATH": os.pathsep.join(path), "SESSIONS_GATEWAY_KINDS": kinds}
 
 
-async def _told(worker: WorkerProcess, tell: Tell) -> None:
-    """Wait for a worker that ends by itself; it has said why."""
-    code = await worker.ended()
-    tell(f"the worker ended with exit code {code}; it starts again when a file changes")
+async def _told(process: WorkerProcess, name: str, tell: Tell, then: str = "") -> None:
+    """Wait for a process that ends by itself; it has said why."""
+    code = await process.ended()
+    tell(f"{name} ended with exit code {code}{then}")
 
 
 def _names(folder: Path, paths: list[Path]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -117,6 +118,19 @@ async def test_a_gateway_answers_for_every_kind(loop: Loop) -> None:
     async with AsyncOpenAI(base_url=f"http://127.0.0.1:{loop.gateway_port}/v1", api_key="none") as client:
         said = await client.responses.create(model="Price", input="A7")
     assert "A7 costs 42" == said.output_text
+
+
+async def test_a_gateway_whose_port_is_taken_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("starlette", reason="the extra `gateway` is not installed")
+    loop = Loop(tmp_path)
+    with socket.create_server(("127.0.0.1", loop.gateway_port)):
+        try:
+            await loop.start()
+            await loop.says(f"cannot listen on 127.0.0.1 port {loop.gateway_port}")
+            await loop.says("the gateway ended with exit code 2")
+            await loop.says("worker ready")
+        finally:
+            assert 0 == await loop.stop(), loop.said
 
 
 async def test_a_restart_takes_no_longer_than_the_worker_needs_to_start(loop: Loop) -> None:
