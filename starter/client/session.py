@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from starter.client.calls import NoWorkerError, SessionCalls, UncleanEndError
+from starter.client.streaming import task_events
 from workflows.contract import (
     CancelRequest,
     CloseRequest,
@@ -26,6 +27,7 @@ from workflows.contract import (
     RespondRequest,
     Snapshot,
     SubmitResult,
+    TaskEvent,
     TaskOutput,
     TaskRecord,
     TaskRequest,
@@ -109,6 +111,15 @@ class Session:
                 error.type if error else ErrorType.TASK_FAILED, error.message if error else record.status
             )
         return record.output
+
+    def stream(self, task_id: str, after: str | None = None) -> AsyncIterator[TaskEvent]:
+        """What a task does, while it does it, until it has ended; from right behind the cursor `after` where given.
+
+        Its text and its kind's own events come early only where its request or the session's Config has `stream`; else
+        the text comes whole, at the end. The texts since the last `restarted`, joined, are the text of the output.
+        Raises what `result` raises, and SessionError (InvalidRequest) for what is no cursor.
+        """
+        return task_events(self, task_id, after)
 
     async def task(self, task_id: str) -> TaskRecord | None:
         """What the session knows of a task, or knew last; None if it never heard of it."""
