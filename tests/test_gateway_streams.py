@@ -8,11 +8,11 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from starter.gateway.asking import TaskEvent
 from starter.gateway.openai.streams import AGAIN, Said
 from tests.gateways import gateway
 from tests.harness import Harness
 from tests.servers import Server
+from workflows.contract import TaskEvent
 
 BANANA = "What colour is a banana?"
 Clients = tuple[AsyncOpenAI, AsyncOpenAI]
@@ -127,9 +127,9 @@ def test_a_chat_is_not_sent_again_what_an_attempt_says_again() -> None:
         so_far, sent = Said(), ""
         for number, texts in enumerate(attempts, 1):
             if number > 1:
-                sent += so_far.more(TaskEvent("restarted", f"{number}.0"))
+                sent += so_far.more(TaskEvent(type="restarted", cursor=f"{number}.0"))
             for text in texts:
-                sent += so_far.more(TaskEvent("text", f"{number}.0", text=text))
+                sent += so_far.more(TaskEvent(type="text", cursor=f"{number}.0", text=text))
         return sent
 
     assert "one two" == said(["one", " two"])

@@ -6,18 +6,16 @@ import hashlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import aclosing
 
 from temporalio.service import RPCError
 
 from starter.client import Session
 from starter.client.calls import NoWorkerError
 from starter.client.session import LONGEST_LOOK
-from workflows.contract import Question, TaskRecord
+from workflows.contract import Question, TaskEvent, TaskRecord
 from workflows.wire.approval import NO, YES
-from workflows.wire.encoding import canonical
 from workflows.wire.errors import ErrorType, SessionError
-from workflows.wire.markdown import words_of
 
 FIRST_LOOK = 0.25
 """Seconds until the first look whether a task asks: an ordinary answer of a model takes longer."""
@@ -27,6 +25,8 @@ TAKEN_SECONDS = 15.0
 
 _ENDS = " \t\r\n.,!?\"'`"
 _SHORT = {"y": "yes", "n": "no"}
+
+_START = "0.0"  # the cursor before anything was told
 
 ENDED = frozenset({"completed", "failed", "cancelled", "timed_out", "expired", "rejected"})
 
@@ -78,29 +78,33 @@ async def settled(
         end.cancel()
 
 
-@dataclass(frozen=True)
-class TaskEvent:
-    """One thing that happens in a task, with the place after it: `<attempt>.<position>`."""
+async def events_of(
+    session: Session, first: TaskRecord, *, after: str | None = None, answered: str | None = None
+) -> AsyncIterator[TaskEvent]:
+    """What a task does that stands as `first` says, until it has ended or asks a person; `after`: a cursor.
 
-    type: str
-    cursor: str
-    text: str | None = None
-    record: TaskRecord | None = None
-
-
-async def task_events(session: Session, task_id: str, after: str | None) -> AsyncIterator[TaskEvent]:
-    """What happens in a task after that place, until it has ended or asks a person: its text whole, at the end."""
-    record = await settled(session, task_id, None)
-    if record.waiting_for is not None:
-        yield TaskEvent("question", after or "1.0", record=record)
+    `answered`: the question that has been answered, which a look of before may still show. A text that was not told
+    before the end is in the record of `ended` alone.
+    """
+    if first.status in ENDED:
+        yield TaskEvent(type="ended", cursor=_START, record=first)
         return
-    if record.status == "completed":
-        text = words_of(record.output)
-        text = canonical(record.output) if text is None else text
-        position = int((after or "1.0").split(".")[1])
-        if text[position:]:
-            yield TaskEvent("text", f"1.{len(text)}", text=text[position:])
-    yield TaskEvent("ended", after or "1.0", record=record)
+    if first.waiting_for is not None and first.waiting_for.id != answered:
+        yield TaskEvent(type="question", cursor=_START, record=first)
+        return
+    async with aclosing(session.stream(first.task_id, after)) as events:  # type: ignore[type-var]
+        async for event in events:
+            asks = event.record.waiting_for if event.record else None
+            if event.type == "question" and asks is not None and asks.id == answered:
+                continue
+            if event.type == "restarted":
+                now = await present(session, first.task_id)
+                if now.status in ENDED:  # what was told of its last attempt is gone; the record has the text
+                    yield TaskEvent(type="ended", cursor=_START, record=now)
+                    return
+            yield event
+            if event.type == "question":
+                return
 
 
 async def present(session: Session, task_id: str) -> TaskRecord:

@@ -8,13 +8,12 @@ from starlette.responses import JSONResponse, Response
 from starter.client import Session
 from starter.gateway.asking import (
     NoAnswerError,
-    TaskEvent,
     answer,
     choice,
+    events_of,
     present,
     session_id_of,
     settled,
-    task_events,
     task_id_of,
 )
 from starter.gateway.bodies import idempotency_key, read_json
@@ -25,7 +24,7 @@ from starter.gateway.openai.requests import Asked, asked_of_chat
 from starter.gateway.openai.shapes import completion, failure
 from starter.gateway.openai.streams import chunks
 from starter.gateway.sse import streamed
-from workflows.contract import ISOLATED
+from workflows.contract import ISOLATED, TaskEvent
 from workflows.wire.errors import ErrorType, SessionError
 
 CHAT_HEADERS = ("x-openwebui-chat-id", "x-librechat-conversation-id", "x-conversation-id")
@@ -60,7 +59,7 @@ class Chat:
             session, ref, note = await self._in_chat(caller, chat_id, asked, key)
         if asked.stream:
             first = await present(session, ref.task_id)
-            events = task_events(session, ref.task_id, None)
+            events = events_of(session, first, answered=None if note else ref.part)
             if chat_id is None:
                 events = _unasked(session, ref.task_id, events)
             return streamed(chunks(ref, first, events, note=note, with_usage=asked.with_usage))
@@ -77,7 +76,12 @@ class Chat:
         try:
             session = await self._desk.open(caller, session_id, idle_timeout=ALONE_SECONDS)
             await session.submitted(
-                asked.task_input(), task_id=task_id, kind=asked.model, labels=dict(asked.labels), context=ISOLATED
+                asked.task_input(),
+                task_id=task_id,
+                kind=asked.model,
+                labels=dict(asked.labels),
+                context=ISOLATED,
+                stream=asked.stream or None,
             )
             await session.close("drain")
         except SessionError as error:  # a repeated request finds the session of the first one closed, or closing
@@ -99,7 +103,13 @@ class Chat:
                 return session, ref, str(error)
             return session, ref, None
         ref = Ref(session.id, task_id_of(key))
-        await session.submitted(asked.task_input(), task_id=ref.task_id, kind=asked.model, labels=dict(asked.labels))
+        await session.submitted(
+            asked.task_input(),
+            task_id=ref.task_id,
+            kind=asked.model,
+            labels=dict(asked.labels),
+            stream=asked.stream or None,
+        )
         return session, ref, None
 
 

@@ -13,10 +13,10 @@ from starter.gateway.asking import (
     NoAnswerError,
     answer,
     choice,
+    events_of,
     present,
     session_id_of,
     settled,
-    task_events,
     task_id_of,
     verdict,
 )
@@ -26,7 +26,7 @@ from starter.gateway.errors import ApiError, invalid, unsupported
 from starter.gateway.openai.ids import RESPONSE, Ref, ref_in
 from starter.gateway.openai.requests import Asked, asked_of_responses
 from starter.gateway.openai.shapes import response
-from starter.gateway.openai.streams import Place, ResponseStream
+from starter.gateway.openai.streams import NEVER, ResponseStream
 from starter.gateway.sse import streamed
 from workflows.contract import TaskRecord
 from workflows.wire.errors import ErrorType, SessionError
@@ -63,7 +63,8 @@ class Responses:
         begun = await self._begun(caller, asked, key)
         session, task_id = begun.session, begun.ref.task_id
         if asked.stream:
-            return await self._streamed(session, ResponseStream(begun.ref, _given(begun, asked)))
+            stream = ResponseStream(begun.ref, _given(begun, asked))
+            return await self._streamed(session, stream, put_again=begun.note is not None)
         if asked.background:
             return JSONResponse(response(begun.ref, await present(session, task_id), **_given(begun, asked)))
         try:
@@ -77,8 +78,8 @@ class Responses:
         session, ref = await self._found(request)
         query = request.query_params
         if query.get("stream") == "true":
-            after = number_in(query.get("starting_after"), "starting_after", 0, _MOST, -1)
-            return await self._streamed(session, ResponseStream(ref, {"background": True}, Place(after)))
+            seen = number_in(query.get("starting_after"), "starting_after", 0, _MOST, NEVER)
+            return await self._streamed(session, ResponseStream(ref, {"background": True}, seen))
         return JSONResponse(response(ref, await present(session, ref.task_id), background=True))
 
     async def cancel(self, request: Request) -> Response:
@@ -102,10 +103,11 @@ class Responses:
         await Erasure(session.temporal, session.id).run()
         return JSONResponse({"id": ref.id(RESPONSE), "object": "response", "deleted": True})
 
-    async def _streamed(self, session: Session, stream: ResponseStream) -> Response:
+    async def _streamed(self, session: Session, stream: ResponseStream, *, put_again: bool = True) -> Response:
+        """`put_again`: its question was not answered, and is what the stream ends with."""
         first = await present(session, stream.ref.task_id)
-        events = task_events(session, stream.ref.task_id, stream.place.cursor)
-        return streamed(stream.events(first, events))
+        answered = None if put_again else stream.ref.part
+        return streamed(stream.events(first, events_of(session, first, after=stream.cursor, answered=answered)))
 
     async def _begun(self, caller: Caller, asked: Asked, key: str | None) -> Begun:
         if asked.approval is not None:
@@ -188,7 +190,12 @@ class Responses:
         task_id = task_id_of(key)
         try:
             await session.submitted(
-                asked.task_input(), task_id=task_id, kind=asked.model, labels=dict(asked.labels), on_busy=on_busy
+                asked.task_input(),
+                task_id=task_id,
+                kind=asked.model,
+                labels=dict(asked.labels),
+                on_busy=on_busy,
+                stream=asked.stream or None,
             )
         except SessionError as error:
             if on_busy and error.type == ErrorType.BUSY:
