@@ -1,18 +1,27 @@
 """Streams of OpenAI's protocol: whole, cut and resumed at another gateway, ended by a question or a failure."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openai import AsyncOpenAI
 
-from starter.gateway.openai.streams import AGAIN, Said
+from activities.models.offline import OfflineModel
+from starter.gateway.openai.ids import RESPONSE, Ref, ref_in
+from starter.gateway.openai.streams import AGAIN, Place, Said
 from tests.gateways import gateway
-from tests.harness import Harness
+from tests.harness import WAIT, Harness
+from tests.kinds import TEST_KINDS
 from tests.servers import Server
-from workflows.contract import TaskEvent
+from tests.test_streaming import TellWorkflow, _steps, details, tell
+from worker import KINDS, build_worker
+from workflows.contract import Config, TaskEvent
 
 BANANA = "What colour is a banana?"
 Clients = tuple[AsyncOpenAI, AsyncOpenAI]
@@ -137,3 +146,107 @@ def test_a_chat_is_not_sent_again_what_an_attempt_says_again() -> None:
     assert "one two three" == said(["one", " two"], ["one"], ["one two three"])
     assert f"one{AGAIN}other" == said(["one"], ["o", "ther"])
     assert "one" == said([], ["one"])
+
+
+@pytest.fixture
+async def told(server: Server, elsewhere: Harness) -> AsyncIterator[tuple[Harness, Clients]]:
+    """Sessions whose tasks tell what the test says, behind two gateways."""
+    async with (
+        build_worker(
+            elsewhere.temporal,
+            OfflineModel(),
+            queue=elsewhere.queue,
+            kinds=[*KINDS, *TEST_KINDS, TellWorkflow],
+            activities=[tell],
+            max_heartbeat_throttle_interval=timedelta(milliseconds=20),
+        ),
+        gateway(server, elsewhere) as one,
+        gateway(server, elsewhere) as other,
+    ):
+        yield elsewhere, (one.client(), other.client())
+
+
+async def _until(stream: Any, name: str) -> list[Any]:
+    """The events up to the first of that name, and then the stream is cut."""
+    seen = []
+    async with asyncio.timeout(WAIT):
+        async for found in stream:
+            seen.append(found)
+            if found.type == name:
+                break
+    await stream.close()
+    return seen
+
+
+DELTA = "response.output_text.delta"
+
+
+def _said(events: list[Any]) -> str:
+    return "".join(found.delta for found in events if found.type == DELTA)
+
+
+async def test_a_stream_that_is_cut_in_the_middle_goes_on_at_the_other_gateway(told: tuple[Harness, Clients]) -> None:
+    harness, (one, other) = told
+    session = await harness.open(Config(default_kind="Tell"))
+    steps = _steps[session.id] = asyncio.Queue()
+    steps.put_nowait(details(["A banana "]))
+    seen = await _until(await one.responses.create(input="x", conversation=session.id, stream=True), DELTA)
+    response_id = seen[0].response.id
+    steps.put_nowait(details(["A banana ", {"type": "tool_call", "data": {}}, "is 🍌"]))
+    again = await other.responses.retrieve(response_id, stream=True, starting_after=seen[-1].sequence_number)
+    seen += await _until(again, DELTA)
+    assert "A banana is 🍌" == _said(seen)
+    steps.put_nowait(["A banana is 🍌, and yellow."])
+    await harness.client.get(session.id).result((ref_in(response_id, RESPONSE) or Ref("", "")).task_id, WAIT)
+    again = await one.responses.retrieve(response_id, stream=True, starting_after=seen[-1].sequence_number)
+    rest = await _until(again, "response.completed")
+    assert "A banana is 🍌, and yellow." == _said(seen + rest) == rest[-1].response.output_text
+    numbers = [found.sequence_number for found in seen + rest]
+    assert sorted(set(numbers)) == numbers
+    assert max(numbers) < 2**53
+
+
+async def test_an_attempt_that_begins_again_is_a_new_item_and_the_old_one_incomplete(
+    told: tuple[Harness, Clients],
+) -> None:
+    harness, (one, other) = told
+    session = await harness.open(Config(default_kind="Tell"))
+    steps = _steps[session.id] = asyncio.Queue()
+    steps.put_nowait(details(["It is green"]))
+    seen = await _until(await one.responses.create(input="x", conversation=session.id, stream=True), DELTA)
+    response_id, cut = seen[0].response.id, seen[-1].sequence_number
+    steps.put_nowait(None)
+    steps.put_nowait(details(["It is yel"], attempt=2))
+    steps.put_nowait(["It is yellow."])
+    for client in (one, other):  # while it goes on, and after its end
+        rest = await _until(
+            await client.responses.retrieve(response_id, stream=True, starting_after=cut), "response.completed"
+        )
+        assert ["response.output_item.done", "response.output_item.added"] == [found.type for found in rest[:2]]
+        assert "incomplete" == rest[0].item.status
+        assert "It is yellow." == _said(rest) == rest[-1].response.output_text
+
+
+@given(st.text(max_size=40), st.integers(0, 5), st.text(max_size=40), st.integers(1, 100))
+def test_a_place_is_a_number_that_grows_and_knows_its_text(before: str, events: int, more: str, attempt: int) -> None:
+    place = Place(attempt).after(before, len(before) + events)
+    later = place.after(more)
+    assert place.number <= later.number < later.end < Place(attempt + 1).number < 2**53
+    if place.position:
+        assert place == Place.of(place.number)
+    assert place.begins(before + more)
+    assert later.begins(before + more)
+    if more:
+        assert not later.begins(before)
+        assert not later.begins(before + more[:-1] + chr(ord(more[-1]) ^ 1))
+
+
+def test_a_thing_has_one_id_and_what_is_none_of_ours_is_nothing() -> None:
+    ref = Ref("session", "task", "a/question?")
+    assert ref == ref_in(ref.id(RESPONSE), RESPONSE)
+    assert ref_in(ref.id(RESPONSE), "msg_") is None
+    for text in ["resp_", "resp_YQ", "resp_YS9iCg==", "resp_YS9i=", "resp_YS9j\n", "resp_" + "Y" * 2_000, "resp_é"]:
+        assert ref_in(text, RESPONSE) is None, text
+    assert Ref("a", "b") == ref_in("resp_YS9i", RESPONSE)
+    assert Ref("a", "bb") == ref_in("resp_YS9iYg", RESPONSE)
+    assert ref_in("resp_YS9iYh", RESPONSE) is None  # the same bytes, spelled otherwise
