@@ -7,6 +7,7 @@ pay for what kinds need, and the sandbox of a kind, which executes this file aga
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from activities import stream as stream  # noqa: PLC0414 (a name to import, if not by `*`)
     from starter.client import Session, SessionClient
     from workflows.contract import (
         Config,
@@ -52,6 +53,10 @@ def __getattr__(name: str) -> object:
         import workflows.frameworks.llamaindex as framework  # noqa: PLC0415
 
         return framework
+    if name == "stream":
+        import activities.stream as told  # noqa: PLC0415
+
+        return told
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in {"Session", "SessionClient"}:
