@@ -100,3 +100,29 @@ async def test_a_kill_during_an_answer_costs_the_client_a_retry_and_no_task_runs
                 counters = (await client.get(sessions[0]).snapshot()).counters
                 assert (1, 1) == (counters.submitted, counters.completed)
                 assert "unexpected" not in door.log
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("killed", ["worker", "server"])
+async def test_a_request_that_waits_sits_out_a_kill_behind_the_gateway(killed: str, tmp_path: Path) -> None:
+    async with running(own_server(database=tmp_path / "t.db")) as server, OpenAIServer() as model:
+        model.script.extend(ok("A banana is yellow.", delay=2 * ANSWER_SECONDS) for _ in range(5))
+        harness = Harness(await connect(server.address))
+        environment = {"SESSIONS_MODEL": "openai:m", "OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "k"}
+        worker = WorkerProcess(server.address, harness.queue, environment)
+        with stopping(worker):
+            worker.start()
+            async with gateway(server, harness) as door:
+                client = door.client(timeout=4 * WAIT)
+                answer = asyncio.create_task(client.responses.create(input="What colour is a banana?"))
+                async with asyncio.timeout(WAIT):
+                    await model.received()
+                if killed == "worker":
+                    worker.kill()
+                    worker.start()
+                else:
+                    server.kill()
+                    await asyncio.sleep(PAUSE_SECONDS)
+                    await server.start()
+                async with asyncio.timeout(2 * WAIT):
+                    assert "A banana is yellow." == (await answer).output_text
