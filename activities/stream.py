@@ -20,6 +20,7 @@ from temporalio import activity
 from workflows.wire.encoding import json_bytes, plain
 from workflows.wire.limits import (
     ATTEMPTS_AN_ACTIVITY,
+    MARKED_EVENTS,
     STREAM_BYTES,
     STREAM_BYTES_A_SECOND,
     STREAM_EVENT_BYTES,
@@ -27,10 +28,13 @@ from workflows.wire.limits import (
 )
 from workflows.wire.mending import mended
 from workflows.wire.progress import Progress
-from workflows.wire.streaming import OWN_TYPES, TRUNCATED, StreamPart
+from workflows.wire.streaming import OWN_TYPES, TRUNCATED, StreamDetails, StreamMark, StreamPart
 
 asked: ContextVar[bool] = ContextVar("asked", default=False)
 """Whether the caller of the task at hand asked for its stream. The worker sets it for each activity."""
+
+opened: ContextVar["list[Emitter] | None"] = ContextVar("opened", default=None)
+"""Where the worker finds what the activity at hand has told; the worker sets it, too."""
 
 _open: ContextVar["Emitter | None"] = ContextVar("_open", default=None)
 
@@ -91,6 +95,12 @@ class Emitter:
         parts = [*self._parts, "".join(self._run)] if self._run else list(self._parts)
         return {**self._progress, "stream": {"attempt": self._attempt, "every": self._every, "parts": parts}}
 
+    def mark(self) -> StreamMark | None:
+        """What is to be kept of it with the activity's result; null where that would be much."""
+        if sum(isinstance(part, dict) for part in self._parts) > MARKED_EVENTS:
+            return None
+        return StreamMark.of(self._attempt, StreamDetails.model_validate(self.details()["stream"]).parts)
+
     async def beats(self) -> None:
         """Beat when there is news, until cancelled; so seldom that readers and server have time for what it weighs."""
         while True:
@@ -127,7 +137,13 @@ async def emitting(every: float = STREAM_SECONDS) -> AsyncIterator[Emitter]:
     """
     if not every >= STREAM_SECONDS:
         raise ValueError(f"every must be {STREAM_SECONDS} seconds or more")
-    out = Emitter(_number(activity.info()), every, asked=asked.get())
+    before = opened.get()
+    if before:  # an attempt has one stream, and goes on with it
+        out = before[0]
+    else:
+        out = Emitter(_number(activity.info()), every, asked=asked.get())
+        if before is not None and out.asked:
+            before.append(out)
     token = _open.set(out if out.asked else None)
     beating = asyncio.create_task(out.beats())
     try:

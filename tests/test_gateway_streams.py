@@ -24,6 +24,7 @@ from worker import KINDS, build_worker
 from workflows.contract import Config, TaskEvent
 
 BANANA = "What colour is a banana?"
+DELTA = "response.output_text.delta"
 Clients = tuple[AsyncOpenAI, AsyncOpenAI]
 
 
@@ -38,12 +39,14 @@ async def _events(stream: Any) -> list[dict[str, Any]]:
     return [found.model_dump(mode="json", exclude_unset=True) async for found in stream]
 
 
-def _stable(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without what only the request knew."""
-    return [
+def _stable(events: list[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
+    """The text, in however many pieces, and all other events, without what only the request knew."""
+    others = [
         {**found, "response": {**found["response"], "background": None}} if "response" in found else found
         for found in events
+        if found["type"] != DELTA
     ]
+    return "".join(found["delta"] for found in events if found["type"] == DELTA), others
 
 
 async def test_a_response_is_streamed_and_resumed_at_the_other_gateway_after_any_event(clients: Clients) -> None:
@@ -176,9 +179,6 @@ async def _until(stream: Any, name: str) -> list[Any]:
                 break
     await stream.close()
     return seen
-
-
-DELTA = "response.output_text.delta"
 
 
 def _said(events: list[Any]) -> str:

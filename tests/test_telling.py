@@ -169,6 +169,25 @@ async def test_a_streamed_task_has_the_history_of_one_that_is_not(reciting: Sess
     assert lengths[0] == lengths[1]
 
 
+async def test_a_cursor_goes_on_when_the_task_has_ended(reciting: Session, server: Server) -> None:
+    """What is left then is the record, and the mark of the stream's places in the history."""
+    words = [f"{number} " for number in range(30)]
+    piece = {"words": words, "pause": 0.05, "notes": [2, 5], "fails": 1}
+    task = await reciting.submit(piece, stream=True)
+    events = await until(reciting.stream(task), ended)
+    last = max(place for place, event in enumerate(events) if event.type == "restarted")
+    other = SessionClient(await connect(server.address), "any").get(reciting.id)
+    for place, event in enumerate(events):
+        if event.type == "text":
+            more = told(await until(other.stream(task, after=event.cursor), ended))
+            if place < last:
+                assert [("restarted", None, "2.0"), ("text", "".join(words), events[-1].cursor)] == more
+            else:
+                said = text_said(events[last : place + 1])
+                rest = "".join(words).removeprefix(said)
+                assert [("text", rest, events[-1].cursor)] * bool(rest) == more
+
+
 async def test_progress_goes_with_the_text(reciting: Session) -> None:
     task = await reciting.submit({"words": WORDS, "pause": 0.05, "progress": True}, stream=True)
     events = await until(reciting.stream(task), ended)
@@ -187,6 +206,22 @@ async def test_each_activity_of_a_task_that_tells_is_an_attempt_of_its_own(recit
     events = await until(reciting.stream(task), ended)
     assert ["1001.0"] == [event.cursor for event in events if event.type == "restarted"]
     assert TEXT == text_said(events)
+
+
+async def test_a_hundred_cuts_leave_no_gap_and_no_double(reciting: Session, server: Server) -> None:
+    """Each goes on from another connection than the one before, as another process would."""
+    words = [f"{number} " for number in range(200)]
+    task = await reciting.submit({"words": words, "pause": 0.04, "notes": list(range(0, 100, 7))}, stream=True)
+    clients = [await connect(server.address) for _ in range(3)]
+    events: list[TaskEvent] = []
+    cursor, cuts = None, 0
+    while not events or events[-1].type != "ended":
+        session = SessionClient(clients[cuts % 3], "any").get(reciting.id)
+        seen = await until(session.stream(task, after=cursor), lambda e: e.type in {"text", "note", "ended"})
+        # What a reader has not come to is not seen; only what it was given moves the place.
+        cursor, cuts, events = seen[-1].cursor, cuts + (cuts < 100), events + seen
+    said = [event for event in events if event.type in {"text", "note", "restarted"}]
+    assert "".join(words) == text_said(said)
 
 
 @pytest.mark.timeout(120)

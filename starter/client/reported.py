@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, WorkflowExecutionDescription
+from temporalio.service import RPCError
 
 from workflows.wire.progress import Progress
-from workflows.wire.streaming import StreamDetails
+from workflows.wire.streaming import MARK, StreamDetails, StreamMark
 
 READ_TIMEOUT = timedelta(seconds=5)
 """One read of what the server knows: normally milliseconds."""
@@ -44,6 +45,22 @@ def stream_in(found: Sequence[Any]) -> StreamDetails | None:
             except ValidationError:
                 continue
     return max(told, key=lambda details: details.attempt, default=None)
+
+
+async def stream_mark(temporal: Client, workflow_id: str) -> StreamMark | None:
+    """What the last activity of a task that streamed and completed left of that in the task's history."""
+    found: list[Payload] = []
+    try:
+        async for event in temporal.get_workflow_handle(workflow_id).fetch_history_events():
+            found += event.activity_task_completed_event_attributes.result.payloads[:1]
+        codec = temporal.data_converter.payload_codec
+        for payload in reversed(found):
+            [plain] = await codec.decode([payload]) if codec else [payload]
+            if MARK in plain.metadata:
+                return StreamMark.model_validate_json(plain.metadata[MARK])
+    except (RPCError, ValueError, KeyError, RuntimeError):  # beyond retention, or not for us to read
+        pass
+    return None
 
 
 async def _decoded(temporal: Client, details: Sequence[Payload]) -> Any:

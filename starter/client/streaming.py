@@ -14,12 +14,12 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from starter.client.calls import TRANSIENT, NoWorkerError
-from starter.client.reported import READ_TIMEOUT, progress_in, reports, stream_in
+from starter.client.reported import READ_TIMEOUT, progress_in, reports, stream_in, stream_mark
 from workflows.contract import TaskEvent, TaskRecord, task_workflow_id
 from workflows.wire.errors import SessionError
 from workflows.wire.markdown import words_of
 from workflows.wire.progress import Progress
-from workflows.wire.streaming import Place, StreamDetails, StreamPart, news
+from workflows.wire.streaming import FROM_RECORD, Place, StreamDetails, StreamMark, StreamPart, news
 
 if TYPE_CHECKING:
     from starter.client.session import Session
@@ -46,6 +46,7 @@ class _Reader:
         self._pause = self._again = self._patience = SOON
         self._asking: asyncio.Task[None] | None = None
         self._asked = 0.0
+        self._marking: asyncio.Task[StreamMark | None] | None = None
         self.changed = asyncio.Event()
         self.watchers = 0
         self.record: TaskRecord | None = None
@@ -124,6 +125,12 @@ class _Reader:
             self.record = record
             self._tell()
 
+    async def mark(self) -> StreamMark | None:
+        """What its history has of the stream, once the task has ended; read once for all who ask."""
+        if self._marking is None:
+            self._marking = asyncio.create_task(stream_mark(self._session.temporal, self._handle.id))
+        return await asyncio.shield(self._marking)
+
     def _tell(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
@@ -161,6 +168,8 @@ async def task_events(session: "Session", task_id: str, after: str | None) -> As
     with _reading(session, task_id) as reader:
         while True:
             changed = reader.changed
+            if reader.ended is not None and (reader.told is not None or watcher.goes_on):
+                watcher.mark = await reader.mark()
             for event in watcher.news(reader):
                 yield event
             if reader.error is not None:
@@ -175,6 +184,8 @@ class _Watcher:
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self.goes_on = place.position > 0
+        self.mark: StreamMark | None = None
         self._status: str | None = None
         self._progress: Progress | None = None
         self._question: str | None = None
@@ -208,19 +219,32 @@ class _Watcher:
             yield self._said(part, end)
 
     def _rest(self, record: TaskRecord, told: StreamDetails | None) -> Iterator[TaskEvent]:
-        """What of an output's text was not streamed any more, or nothing of what was is a beginning of: then all."""
+        """What the caller has not been told of an output's text; all of it where what it was told is void."""
         text = words_of(record.output) if record.status == "completed" else None
         if text is None:
             return
-        known = told if told is not None and told.attempt == self._place.attempt else None
-        said = known.text if known else "" if self._place.position == 0 else None
-        if said is None or not text.startswith(said):
-            yield from self._begin(self._place.attempt + 1)
-            said = ""
-        if self._place.attempt == 0:
-            yield from self._begin(1)
-        if rest := text[len(said) :]:
-            yield self._said(rest, self._place.position + len(rest))
+        mark = self.mark if self.mark is not None and self.mark.begins(text) else None
+        said = self._characters_told(text, told, mark)
+        if said is None:
+            yield from self._begin(mark.attempt if mark and mark.attempt > self._place.attempt else FROM_RECORD)
+            said = 0
+        elif self._place.attempt == 0:
+            yield from self._begin(mark.attempt if mark else 1)
+        if rest := text[said:]:
+            events = len(mark.events) if mark and mark.attempt == self._place.attempt else self._place.position - said
+            yield self._said(rest, len(text) + events)
+
+    def _characters_told(self, text: str, told: StreamDetails | None, mark: StreamMark | None) -> int | None:
+        """How much of an output's text is the text before the caller's place; null where that is not known, or none."""
+        attempt, position = self._place
+        if told is not None and told.attempt == attempt:
+            return len(told.text) if text.startswith(told.text) else None
+        if mark is not None and mark.attempt == attempt:
+            return mark.told_by(position)
+        if position == 0:
+            return 0
+        of_record = attempt == FROM_RECORD or (attempt == 1 and self.mark is None)  # nothing was streamed
+        return position if of_record and position <= len(text) else None
 
     def _begin(self, attempt: int) -> Iterator[TaskEvent]:
         before, self._place = self._place, Place(attempt, 0)

@@ -6,8 +6,9 @@ the kind nor a framework in between has to pass it on.
 
 from typing import Any
 
-from temporalio import workflow
+from temporalio import activity, workflow
 from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
 from temporalio.worker import (
     ActivityInboundInterceptor,
     ExecuteActivityInput,
@@ -21,6 +22,7 @@ from temporalio.worker import (
 
 from activities import stream
 from workflows.contract import SESSION_TYPE
+from workflows.wire.streaming import MARK
 
 HEADER = "sessions-stream"
 _YES = Payload(metadata={"encoding": b"json/plain"}, data=b"true")
@@ -40,11 +42,26 @@ class Streaming(Interceptor):
 
 class _Activity(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 (the SDK's name)
-        token = stream.asked.set(HEADER in input.headers)
-        try:
+        if HEADER not in input.headers:
             return await super().execute_activity(input)
-        finally:
-            stream.asked.reset(token)
+        told: list[stream.Emitter] = []
+        stream.asked.set(True)
+        stream.opened.set(told)
+        result = await super().execute_activity(input)
+        return _marked(result, told[0]) if told else result
+
+
+def _marked(result: Any, told: stream.Emitter) -> Any:
+    """The result with a note of what was told, for who goes on with the stream when it is over: it costs no event."""
+    mark = told.mark()
+    if mark is None:
+        return result
+    try:
+        payload = activity.payload_converter().to_payloads([result])[0]
+    except Exception:  # noqa: BLE001 (the SDK tells the activity)
+        return result
+    payload.metadata[MARK] = mark.model_dump_json().encode()
+    return RawValue(payload)
 
 
 class _Workflow(WorkflowInboundInterceptor):

@@ -195,6 +195,10 @@ ATTEMPTS_AN_ACTIVITY = 1_000
 """Numbers of attempts that each activity of a task has for its streams; they rise with each. Retries go up to minutes
 apart, so a task's timeout comes first."""
 
+MARKED_EVENTS = 1_000
+"""Events whose places are kept with an activity's result, some 6 KiB. A stream that had more is told whole again to who
+goes on with it after its end."""
+
 # --- the built-in kinds ---------------------------------------------------------------------------------------------
 
 MODEL_TIMEOUT_SECONDS = 120.0

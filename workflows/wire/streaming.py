@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
+from workflows.wire.encoding import short_hash
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import Carried, Name, Text
 
@@ -14,6 +15,16 @@ TRUNCATED = "truncated"
 
 OWN_TYPES = frozenset({"status", "text", "progress", "question", "restarted", TRUNCATED, "ended"})
 """Events of the contract; a kind's own are called otherwise."""
+
+FROM_RECORD = 2_000_000
+"""The attempt whose text is that of the record, where what was shown of the others is void or cannot be told any more.
+Beyond all that activities have; times 2**32 it is a number that JavaScript still has."""
+
+DIGEST_CHARACTERS = 8
+"""48 bits: it has to tell texts of one task apart."""
+
+MARK = "sessions-stream"
+"""Where the mark is in a payload's metadata."""
 
 _CURSOR = re.compile(r"(0|[1-9][0-9]{0,15})\.(0|[1-9][0-9]{0,15})", re.ASCII)
 
@@ -39,6 +50,33 @@ class StreamDetails(Carried):
     def text(self) -> str:
         """Its text without the events."""
         return text_of(self.parts)
+
+
+class StreamMark(Carried):
+    """What is kept of a stream once it is over, with its activity's result: what its places mean.
+
+    `events`: the place behind each event. `chars` and `digest`: of its text, to tell whether an output begins with it.
+    """
+
+    attempt: Annotated[int, Field(ge=1, strict=True)]
+    events: list[int]
+    chars: int
+    digest: str
+
+    @classmethod
+    def of(cls, attempt: int, parts: Sequence["str | StreamPart"]) -> "StreamMark":
+        """The mark of all that an attempt told."""
+        text = text_of(parts)
+        events = [end for part, end in news(parts, 0) if not isinstance(part, str)]
+        return cls(attempt=attempt, events=events, chars=len(text), digest=short_hash(text, DIGEST_CHARACTERS))
+
+    def begins(self, text: str) -> bool:
+        """Whether that text begins with all that the attempt told."""
+        return short_hash(text[: self.chars], DIGEST_CHARACTERS) == self.digest
+
+    def told_by(self, position: int) -> int:
+        """How many characters of text are before a place."""
+        return position - sum(end <= position for end in self.events)
 
 
 def text_of(parts: Sequence[str | StreamPart]) -> str:
