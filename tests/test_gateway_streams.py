@@ -250,3 +250,9 @@ def test_a_thing_has_one_id_and_what_is_none_of_ours_is_nothing() -> None:
     assert Ref("a", "b") == ref_in("resp_YS9i", RESPONSE)
     assert Ref("a", "bb") == ref_in("resp_YS9iYg", RESPONSE)
     assert ref_in("resp_YS9iYh", RESPONSE) is None  # the same bytes, spelled otherwise
+
+
+async def test_a_kind_is_told_whether_somebody_wants_to_see_what_it_says(clients: Clients) -> None:
+    events = await _events(await clients[0].responses.create(model="Show", input="x", stream=True))
+    assert json.loads(events[-4]["text"])["stream"] is True
+    assert json.loads((await clients[0].responses.create(model="Show", input="x")).output_text)["stream"] is False
