@@ -8,7 +8,7 @@ from temporalio import activity, workflow
 from temporalio.plugin import SimplePlugin
 
 with workflow.unsafe.imports_passed_through():
-    from activities import stream
+    from activities.stream import emitting
     from workflows.contract import TaskInput, TaskOutput
 
 
@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
 async def say_moments(tokens: int, a_second: float) -> str:
     """Says so many tokens, and returns them: seconds since the epoch, with milliseconds."""
     said = []
-    async with stream.emitting() as out:
+    async with emitting() as out:
         begin = time.monotonic()
         for number in range(tokens):
             await asyncio.sleep(begin + number / a_second - time.monotonic())

@@ -38,6 +38,8 @@ class ReciteWorkflow:
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
         piece = task.input
+        if isinstance(piece, str):  # of the command line: a word each fifth of a second
+            piece = {"words": [f"{word} " for word in piece.split()], "pause": 0.2}
         text = ""
         for _ in range(piece.get("times", 1)):
             text = await workflow.execute_activity(
