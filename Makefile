@@ -15,7 +15,7 @@ install: $(STAMP) ## make .venv with everything pinned
 $(STAMP): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench,browser,cli,dev,langgraph,openai,pydantic-ai,test]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench,browser,cli,dev,gateway,langgraph,openai,pydantic-ai,test]'
 	@touch $@
 
 demo: install ## two answers, one memory, one killed worker; KEEP=1 leaves it running

@@ -36,6 +36,7 @@ from starter.serving.programming_errors import ProgrammingErrors
 from starter.serving.refusals import Refusals
 from starter.serving.registration import register_search_attributes
 from starter.serving.settings import Settings, variable
+from starter.serving.streaming import Streaming
 from workflows.kinds.answer import AnswerWorkflow
 from workflows.kinds.countdown import CountdownWorkflow
 from workflows.kinds.unknown import UnknownKindWorkflow
@@ -80,7 +81,7 @@ def build_worker(
             *activities,
         ],
         plugins=[*plugins, RegisteredAgents(), CarefulActivations(Refusals(client).watched)],
-        interceptors=[Heartbeats(), ProgrammingErrors(), *interceptors],
+        interceptors=[Heartbeats(), Streaming(), ProgrammingErrors(), *interceptors],
         **{**Settings().worker_options(), **options},
     )
 
@@ -92,7 +93,7 @@ def build_kinds_worker(client: Client, *, queue: str, **options: Any) -> Worker:
         task_queue=queue,
         workflows=[UnknownKindWorkflow],
         plugins=[RegisteredAgents(), CarefulActivations(Refusals(client).watched)],
-        interceptors=[Heartbeats(), ProgrammingErrors()],
+        interceptors=[Heartbeats(), Streaming(), ProgrammingErrors()],
         **{**Settings().worker_options(), **options},
     )
 

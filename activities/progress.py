@@ -5,17 +5,22 @@ Only the newest report is kept, by the server, until the activity ends; none of 
 
 from temporalio import activity
 
+from activities import stream
 from workflows.wire.progress import Progress
 
 
 def report(done: float, total: float | None = None, note: str | None = None) -> None:
     """Beat, and say that `done` of `total` units of work are done; `note` says what is being done, in one line.
 
-    Cheap enough to call for each unit: the SDK sends a report on at most every 0.8 of the activity's heartbeat timeout
-    (every 30 s where it has none). A plain `activity.heartbeat()` in between would wipe the progress out. Raises
-    ValueError for numbers that are negative or not finite.
+    Cheap enough to call for each unit: the worker sends a report on at most every third of the activity's heartbeat
+    timeout (every 30 s where it has none), and with an open stream (`activities/stream.py`) with the text. A plain
+    `activity.heartbeat()` in between would wipe the progress out. Raises ValueError for numbers that are negative or
+    not finite.
     """
-    activity.heartbeat(Progress(done=done, total=total, note=note))
+    if out := stream.emitter():
+        out.progress(done, total, note)
+    else:
+        activity.heartbeat(Progress(done=done, total=total, note=note))
 
 
 def resumed() -> Progress | None:
@@ -24,4 +29,6 @@ def resumed() -> Progress | None:
     Raises ValueError where that attempt beat with something else than progress.
     """
     details = activity.info().heartbeat_details
-    return Progress.model_validate(details[0]) if details else None
+    if not details or (isinstance(details[0], dict) and "stream" in details[0] and "done" not in details[0]):
+        return None  # an attempt that told what it said, and nothing of how far it was
+    return Progress.model_validate(details[0])

@@ -1,4 +1,4 @@
-"""The loop of a developer: a server that stays, and a worker that starts again whenever a Python file changes.
+"""The loop of a developer: a server and a gateway that stay, and a worker that starts again when a Python file changes.
 
 A worker that cannot start says why and stays away until the next change; what its sessions have under way waits for it.
 """
@@ -7,9 +7,11 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
-from starter.dev_server import DevServer
+from starter.dev_server import LOOPBACK, DevServer
+from starter.program import GATEWAY, ROOT
 from starter.worker_process import WorkerProcess
 
 DEBOUNCE_MS, STEP_MS = 200, 50
@@ -20,16 +22,22 @@ GRACE = "0"
 """Seconds that running activities get at a restart, unless SESSIONS_SHUTDOWN_GRACE says otherwise: the new worker tries
 them again at once, and nobody waits for the old one."""
 
+AGAIN = "; it starts again when a file changes"
+
 SHOWN = 3
 """Changed files that are named; the rest are counted."""
+
+GATEWAY_NEEDS = ("starlette", "uvicorn")
+"""What the gateway is made of; without it, there is none."""
 
 Tell = Callable[[str], None]
 
 
-async def develop(server: DevServer, kinds: str | None, folder: Path, tell: Tell) -> None:
+async def develop(server: DevServer, gateway_port: int, kinds: str | None, folder: Path, tell: Tell) -> None:
     """Serve sessions, with `kinds` beside those of the environment, until SIGINT or SIGTERM; `tell` gets one line each.
 
-    `folder`: whose Python files are watched, with all below it. Raises RuntimeError: no server, no `watchfiles`.
+    `folder`: whose Python files are watched, with all below it. The gateway is there where its extra is installed; it
+    is for everybody on this machine, and takes every kind. Raises RuntimeError: no server, no `watchfiles`.
     """
     try:
         from watchfiles import PythonFilter, awatch  # noqa: PLC0415 (an extra: its absence gets a hint)
@@ -40,20 +48,29 @@ async def develop(server: DevServer, kinds: str | None, folder: Path, tell: Tell
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     environment = _environment(server, kinds)
     worker = WorkerProcess(environment)
+    gateway = WorkerProcess(_gateway_environment(server), command=[*GATEWAY, "--port", str(gateway_port)])
+    served: asyncio.Task[None] | None = None
     try:
         await server.start()
         tell(f"Temporal at {server.address}, Web UI at {server.ui}")
+        if all(map(find_spec, GATEWAY_NEEDS)):
+            tell(f"OpenAI's protocol at http://{LOOPBACK}:{gateway_port}/v1")
+            await gateway.start()
+            served = asyncio.create_task(_told(gateway, "the gateway", tell))
         watched = awatch(folder, watch_filter=PythonFilter(), stop_event=stopped, debounce=DEBOUNCE_MS, step=STEP_MS)
         await worker.start()
-        end = asyncio.create_task(_told(worker, tell))
+        end = asyncio.create_task(_told(worker, "the worker", tell, AGAIN))
         async for changes in watched:
             tell(f"{_names(folder, [Path(path) for _, path in changes])} changed; the worker starts again")
             end.cancel()
             await worker.stop(float(environment["SESSIONS_SHUTDOWN_GRACE"]))
             await worker.start()
-            end = asyncio.create_task(_told(worker, tell))
+            end = asyncio.create_task(_told(worker, "the worker", tell, AGAIN))
         end.cancel()
     finally:
+        if served:
+            served.cancel()
+        await gateway.stop()
         await worker.stop(float(environment["SESSIONS_SHUTDOWN_GRACE"]))
         server.stop()
 
@@ -67,10 +84,16 @@ def _environment(server: DevServer, kinds: str | None) -> dict[str, str]:
     }
 
 
-async def _told(worker: WorkerProcess, tell: Tell) -> None:
-    """Wait for a worker that ends by itself; it has said why."""
-    code = await worker.ended()
-    tell(f"the worker ended with exit code {code}; it starts again when a file changes")
+def _gateway_environment(server: DevServer) -> dict[str, str]:
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    kinds = os.environ.get("SESSIONS_GATEWAY_KINDS") or "Answer,*"
+    return {"TEMPORAL_ADDRESS": server.address, "PYTHONPATH": os.pathsep.join(path), "SESSIONS_GATEWAY_KINDS": kinds}
+
+
+async def _told(process: WorkerProcess, name: str, tell: Tell, then: str = "") -> None:
+    """Wait for a process that ends by itself; it has said why."""
+    code = await process.ended()
+    tell(f"{name} ended with exit code {code}{then}")
 
 
 def _names(folder: Path, paths: list[Path]) -> str:

@@ -7,6 +7,7 @@ pay for what kinds need, and the sandbox of a kind, which executes this file aga
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from activities import stream as stream  # noqa: PLC0414 (a name to import, if not by `*`)
     from starter.client import Session, SessionClient
     from workflows.contract import (
         Config,
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
         ContextPolicy,
         Question,
         Snapshot,
+        TaskEvent,
         TaskInput,
         TaskOutput,
         TaskRecord,
@@ -34,6 +36,7 @@ __all__ = [
     "SessionClient",
     "SessionError",
     "Snapshot",
+    "TaskEvent",
     "TaskInput",
     "TaskOutput",
     "TaskRecord",
@@ -50,6 +53,10 @@ def __getattr__(name: str) -> object:
         import workflows.frameworks.llamaindex as framework  # noqa: PLC0415
 
         return framework
+    if name == "stream":
+        import activities.stream as told  # noqa: PLC0415
+
+        return told
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in {"Session", "SessionClient"}:

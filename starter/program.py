@@ -15,5 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 WORKER = (sys.executable, "-m", f"{PACKAGE}worker") if PACKAGE else (sys.executable, str(ROOT / "worker.py"))
 """The worker, from any folder. Modules of that folder can be hosted as kinds and never stand in for ours."""
 
+GATEWAY = (sys.executable, *(() if PACKAGE else ("-P",)), "-m", f"{PACKAGE}starter", "gateway")
+"""The gateway, from any folder where `ROOT` is on the path; modules of that folder never stand in for ours."""
+
 DEMO = (sys.executable, "-m", f"{PACKAGE}starter.demo")
 """The demo; in the repository from its root."""

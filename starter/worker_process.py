@@ -1,9 +1,9 @@
-"""A worker as a process of its own, which can be stopped, killed and started again."""
+"""A worker, or another program of ours, as a process that can be stopped, killed and started again."""
 
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -15,9 +15,12 @@ STOP_SECONDS = 5.0
 
 
 class WorkerProcess:
-    """`worker.py` with `environment` on top of ours; its errors go to `log`, or where ours go."""
+    """`worker.py`, or `command`, with `environment` on top of ours; its errors go to `log`, or where ours go."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path | None = None) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], log: Path | None = None, command: Sequence[str] = WORKER
+    ) -> None:
+        self._command = command
         self._environment = {**os.environ, **environment}
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
@@ -27,7 +30,7 @@ class WorkerProcess:
         log: IO[bytes] | None = self._log.open("ab") if self._log else None
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *WORKER, env=self._environment, stderr=log, start_new_session=True
+                *self._command, env=self._environment, stderr=log, start_new_session=True
             )
         finally:
             if log:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -29,7 +29,7 @@ DISGUISES = [PART_OF_KEY, BASE64_KEY, HEX_KEY, PERCENT_KEY, UNICODE_KEY, HEAD, B
 class Reply:
     """How one request is answered: `body` after `delay` seconds; with `cut` only half of it, then nothing more.
 
-    `reason` is what HTTP has behind the status.
+    `reason` is what HTTP has behind the status. `more`: what follows the body, piece by piece, each after a `pause`.
     """
 
     status: int = 200
@@ -38,6 +38,8 @@ class Reply:
     delay: float = 0.0
     cut: bool = False
     reason: str = "-"
+    more: Sequence[str] = ()
+    pause: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,25 @@ def ok(
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}
     body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
     return Reply(body=json.dumps(body if usage is None else {**body, "usage": usage}), delay=delay, cut=cut)
+
+
+def streamed(
+    *texts: str,
+    usage: Any = None,
+    finish_reason: Any = "stop",
+    refusal: str = "",
+    pause: float = 0.0,
+    done: bool = True,
+) -> Reply:
+    """An answer in chunks as OpenAI sends them; one that is not `done` breaks off."""
+    deltas = [{"content": text} for text in texts] + ([{"refusal": refusal}] if refusal else [])
+    choices = [[{"index": 0, "delta": delta, "finish_reason": None}] for delta in deltas]
+    end: list[dict[str, Any]] = [{"choices": [{"index": 0, "delta": {}, "finish_reason": finish_reason}]}]
+    end += [{"choices": [], "usage": usage}] if usage else []
+    chunks = [{"object": "chat.completion.chunk", "choices": choice} for choice in choices] + (end if done else [])
+    events = [*(json.dumps(chunk) for chunk in chunks), *(["[DONE]"] if done else [])]
+    more = [f"data: {event}\n\n" for event in events]
+    return Reply(headers={"content-type": "text/event-stream"}, body=": begin\n\n", more=more, pause=pause)
 
 
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None, code: str | None = None) -> Reply:
@@ -143,6 +164,10 @@ class OpenAIServer:
                 return
             writer.write(_encoded(reply, request))
             await writer.drain()
+            for piece in reply.more:
+                await asyncio.sleep(reply.pause)
+                writer.write(request.echoed(piece).encode())
+                await writer.drain()
         finally:
             writer.close()
             with suppress(ConnectionError):
@@ -172,5 +197,6 @@ def _encoded(reply: Reply, request: Received) -> bytes:
     headers = {"content-type": "application/json", **reply.headers, "connection": "close"}
     lines = [f"HTTP/1.1 {reply.status} {request.echoed(reply.reason)}"]
     lines += [f"{name}: {request.echoed(value)}" for name, value in headers.items()]
-    head = "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode()
+    length = [] if reply.more else [f"content-length: {len(body)}"]
+    head = "\r\n".join([*lines, *length, "", ""]).encode()
     return head + (body[: len(body) // 2] if reply.cut else body)

@@ -405,3 +405,23 @@ async def test_without_a_worker_the_client_says_so_and_a_waiting_caller_waits(ha
 async def test_a_refused_connection_names_the_way_to_a_server(address: str) -> None:
     with pytest.raises(NoServerError, match="`make dev` starts one"):
         await SessionClient.connect(address)
+
+
+async def test_a_submission_that_is_waited_for_says_how_it_stands_and_why_it_is_refused(harness: Harness) -> None:
+    session = await harness.open()
+    taken = await session.submitted("x", task_id="one", kind="Hang")
+    queued = await session.submitted("x", task_id="two", kind="Hang")
+    assert ("one", "pending", 0) == (taken.task_id, taken.status, taken.position)
+    assert ("two", "pending") == (queued.task_id, queued.status)
+    assert "two" == (await session.submitted("x", task_id="two", kind="Hang")).task_id
+    refusals: list[tuple[str, dict[str, Any], str]] = [
+        ("two", {"kind": "Raise"}, "TaskIdConflict"),
+        ("three", {"on_busy": "reject"}, "Busy"),
+        ("no id", {}, "InvalidRequest"),
+    ]
+    for task_id, options, name in refusals:
+        with pytest.raises(SessionError, match=f"^{name}: "):
+            await session.submitted("x", task_id=task_id, **options)
+    snapshot = await session.snapshot()
+    assert (2, []) == (snapshot.counters.submitted, snapshot.rejected)
+    await session.close("now")

@@ -58,6 +58,7 @@ MINIMAL: dict[type[BaseModel], dict[str, Any]] = {
     contract.ErrorInfo: ERROR,
     contract.ContextVersions: {},
     contract.TaskRecord: RECORD,
+    contract.TaskEvent: {"type": "text", "cursor": "1.2", "text": "Hi"},
     contract.RejectedEntry: {"at": MOMENT, "message": "submit", "error": ERROR, "preview": ""},
     contract.PendingEntry: {"task_id": "a", "kind": "Answer", "input_preview": "1"},
     contract.Counters: {},
@@ -70,11 +71,11 @@ MINIMAL: dict[type[BaseModel], dict[str, Any]] = {
 # Section 3 of the design, field by field: names are added, never changed.
 NAMES: dict[type[BaseModel], str] = {
     Config: "owner title labels default_kind task_timeout cancel_grace max_pending idle_timeout on_failure read "
-    "transcript",
+    "transcript stream",
     ConfigureRequest: "owner title labels default_kind task_timeout cancel_grace max_pending idle_timeout "
-    "on_failure read transcript request_id",
+    "on_failure read transcript stream request_id",
     ContextPolicy: "read transcript write",
-    TaskRequest: "task_id input kind context on_busy not_before expires_at timeout task_queue labels",
+    TaskRequest: "task_id input kind context on_busy not_before expires_at timeout task_queue labels stream",
     CancelRequest: "task_id reason",
     RespondRequest: "task_id question_id value",
     CloseRequest: "mode reason",
@@ -89,12 +90,13 @@ NAMES: dict[type[BaseModel], str] = {
     contract.Answer: "question_id value",
     contract.Turn: "task_id version input output finished_at finish_reason",
     contract.InjectedContext: "version write values transcript",
-    contract.TaskInput: "contract session_id task_id input context",
+    contract.TaskInput: "contract session_id task_id input context stream",
     contract.TaskOutput: "output patch usage finish_reason",
     contract.ErrorInfo: "type message",
     contract.ContextVersions: "before after",
     contract.TaskRecord: "task_id kind status position labels submitted_at started_at finished_at input_preview output "
     "error context_version usage finish_reason waiting_for run_id",
+    contract.TaskEvent: "type cursor text data record",
     contract.RejectedEntry: "at message task_id error preview",
     contract.PendingEntry: "task_id kind not_before input_preview",
     contract.Counters: "submitted completed failed cancelled timed_out expired rejected",
@@ -151,7 +153,14 @@ def test_unknown_fields_are_refused_in_requests_and_ignored_elsewhere(model: typ
 def test_a_config_left_empty_has_the_defaults_of_the_contract() -> None:
     nulls = dict.fromkeys(["owner", "title", "idle_timeout"])
     numbers = {"task_timeout": 3600, "cancel_grace": 30, "max_pending": 1000, "transcript": 20}
-    others = {"labels": {}, "queues": {}, "default_kind": "Answer", "on_failure": "continue", "read": "all"}
+    others = {
+        "labels": {},
+        "queues": {},
+        "default_kind": "Answer",
+        "on_failure": "continue",
+        "read": "all",
+        "stream": False,
+    }
     assert {**nulls, **numbers, **others} == parsed(Config, {}).model_dump()
 
 

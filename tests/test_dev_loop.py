@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from openai import AsyncOpenAI
 
 from starter.client import Session, SessionClient
 from starter.dev_server import free_port
@@ -25,6 +27,7 @@ class Loop:
         name = write(folder, SHOP)
         self.file = folder / f"{name}.py"
         self.address = f"127.0.0.1:{free_port()}"
+        self.gateway_port = free_port()
         self.said = ""
         self._folder, self._kinds = folder, f"{name}:KINDS"
         self._process: asyncio.subprocess.Process | None = None
@@ -32,6 +35,7 @@ class Loop:
 
     async def start(self) -> None:
         ports = ["--port", self.address.split(":")[1], "--ui-port", str(free_port()), "--http-port", str(free_port())]
+        ports += ["--gateway-port", str(self.gateway_port)]
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "starter", "dev", self._kinds, "--db", str(self._folder / "t.db"), *ports),
             cwd=self._folder,
@@ -105,6 +109,28 @@ async def test_a_changed_file_brings_a_new_worker_and_tasks_under_way_go_on(loop
 
     record = await long.result(counting, WAIT)
     assert ("completed", 0) == (record.status, record.output)
+
+
+async def test_a_gateway_answers_for_every_kind(loop: Loop) -> None:
+    pytest.importorskip("starlette", reason="the extra `gateway` is not installed")
+    await loop.says(f"OpenAI's protocol at http://127.0.0.1:{loop.gateway_port}/v1")
+    await loop.says("gateway ready")
+    async with AsyncOpenAI(base_url=f"http://127.0.0.1:{loop.gateway_port}/v1", api_key="none") as client:
+        said = await client.responses.create(model="Price", input="A7")
+    assert "A7 costs 42" == said.output_text
+
+
+async def test_a_gateway_whose_port_is_taken_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("starlette", reason="the extra `gateway` is not installed")
+    loop = Loop(tmp_path)
+    with socket.create_server(("127.0.0.1", loop.gateway_port)):
+        try:
+            await loop.start()
+            await loop.says(f"cannot listen on 127.0.0.1 port {loop.gateway_port}")
+            await loop.says("the gateway ended with exit code 2")
+            await loop.says("worker ready")
+        finally:
+            assert 0 == await loop.stop(), loop.said
 
 
 async def test_a_restart_takes_no_longer_than_the_worker_needs_to_start(loop: Loop) -> None:

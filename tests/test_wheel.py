@@ -12,7 +12,7 @@ import pytest
 import starter.exports
 from starter.dev_server import DevServer
 from starter.program import ROOT
-from tests.environments import INSTALL_SECONDS, run
+from tests.environments import INSTALL_SECONDS, ran, run
 from tests.harness import WAIT
 from tests.wheels import environment_with
 
@@ -69,6 +69,18 @@ def test_the_installed_command_says_its_own_name(installed: Path, project: Path)
     shown = run(project, installed / "sessions", "--help")
     assert "Usage: sessions [OPTIONS] COMMAND" in shown
     assert "python -m starter" not in shown
+
+
+@pytest.mark.rare
+@pytest.mark.timeout(INSTALL_SECONDS)
+def test_a_gateway_without_its_extra_says_what_to_install_and_keys_need_none(installed: Path, project: Path) -> None:
+    refused = ran(project, installed / "sessions", "gateway")
+    assert 2 == refused.returncode
+    assert "pip install 'durable-sessions[gateway]'" in " ".join(refused.stderr.split())
+    made = run(
+        project, installed / "sessions", *["gateway", "keys", "add", "web", "--owner", "ada", "--keys", "keys.json"]
+    )
+    assert made.startswith("sk-sessions-")
 
 
 @pytest.mark.rare

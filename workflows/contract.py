@@ -18,6 +18,7 @@ from workflows.wire.records import (
     RejectedEntry,
     Snapshot,
     SubmitResult,
+    TaskEvent,
     TaskRecord,
 )
 from workflows.wire.requests import (
@@ -75,6 +76,7 @@ __all__ = [
     "Snapshot",
     "StartRequest",
     "SubmitResult",
+    "TaskEvent",
     "TaskInput",
     "TaskOutput",
     "TaskRecord",

@@ -8,7 +8,7 @@ import base64
 import html
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN = "[key]"
@@ -60,6 +60,35 @@ class Secrets(logging.Filter):
         runs = _MARKED.finditer(marked)
         text = "".join(HIDDEN if run[0][0] else text[run.start() : run.end()] for run in runs)
         return _NO_SPACE.sub(lambda word: HIDDEN if self._escaped_in(word[0]) else word[0], text)
+
+    def telling(self, say: Callable[[str], None]) -> Callable[[str], None]:
+        """Takes an answer piece by piece, and says it as `hide` will have it, as far as no later piece can change that.
+
+        A word of ASCII waits for its end, and what might be a part of a secret for the rest of it.
+        """
+        if not self._sizes:
+            return say
+        rest = ""
+
+        def more(piece: str) -> None:
+            nonlocal rest
+            rest += piece
+            if end := self._certain(rest):
+                say(self.hide(rest[:end]))
+                rest = rest[end:]
+
+        return more
+
+    def _certain(self, text: str) -> int:
+        """How much of the beginning of `text` is hidden in the same way whatever comes after it.
+
+        Up to the end of a word that no secret goes across, further from the end of the text than a part of one is long.
+        """
+        taken = {at for place, size in self._found(text) for at in range(place + 1, place + size)}
+        for end in range(len(text) - max(self._sizes), 0, -1):
+            if end not in taken and (text[end].isspace() or not text[end].isascii()):
+                return end
+        return 0
 
     def hide_words(self, text: str) -> str:
         """`text` of an error or a log line: what looks like any key goes, too, and short secrets that stand alone."""

@@ -4,8 +4,10 @@ It answers from a list of facts, from the injected transcript and from the injec
 does not know: a wrong answer is worse than none.
 """
 
+import asyncio
 import re
 import unicodedata
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ FACTS = Path(__file__).with_name("offline_facts.json")
 KEY_CHARS = 40
 VALUE_CHARS = 200
 """The longest X and Y of "my X is Y" that are remembered."""
+
+WORD_SECONDS = 0.02
+"""A word of an answer that somebody watches: fifty a second, as a quick model writes."""
 
 QUOTE_BYTES = 500
 """What of an earlier question, answer or value is quoted."""
@@ -134,6 +139,14 @@ class OfflineModel:
         # All words but filler, in order: who asks for more than a fact says, or for something else, gets no fact.
         fact = self._index.get(self._knowledge.words(text))
         return ModelReply(text=fact.answer if fact else UNKNOWN)
+
+    async def tell(self, request: ModelRequest, say: Callable[[str], None]) -> ModelReply:
+        """Answer like `reply`, word by word, as a real model would."""
+        reply = await self.reply(request)
+        for word in re.findall(r"\s*\S+|\s+", reply.text):
+            say(word)
+            await asyncio.sleep(WORD_SECONDS)
+        return reply
 
     def _from_values(self, text: str, values: dict[str, Any]) -> str | None:
         """What the session remembers of the person; null when the text does not ask for it."""

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from email.utils import mktime_tz, parsedate_tz
@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from pydantic import BaseModel, ValidationError
 from temporalio.exceptions import ApplicationError
 
+from activities.models.chunks import Chunks
 from activities.models.hiding import Secrets
 from activities.models.protocol import EMPTY_REPLY, INVALID_REPLY, ModelReply, ModelRequest
 from workflows.wire.conversation import conversation
@@ -21,7 +22,7 @@ from workflows.wire.mending import mended_json
 
 if TYPE_CHECKING:
     from openai import APIStatusError
-    from openai.types.chat import ChatCompletionMessageParam
+    from openai.types.chat import ChatCompletionMessageParam, ChatCompletionStreamOptionsParam
 
 HTTP_TIMEOUT_SECONDS = 60.0
 """How long an endpoint may stay silent. It is silent until the whole answer is written, which takes up to a minute;
@@ -164,18 +165,54 @@ class OpenAIModel:
         was refused or there was a reply without an answer, after the delay the provider asks for where it asks. No text
         of it, and none of an answer, shows the key.
         """
-        outcome = await self._ask(_messages(request))
+        return await self._answered(self._whole(_messages(request)))
+
+    async def tell(self, request: ModelRequest, say: Callable[[str], None]) -> ModelReply:
+        """Answer like `reply`; `say` is given the text as the endpoint sends it, once it is certain to hold no key.
+
+        An endpoint that answers in one piece all the same is taken at its word.
+        """
+        return await self._answered(self._told(_messages(request), say))
+
+    async def _answered(self, body: Awaitable[bytes]) -> ModelReply:
+        outcome = await self._ask(body)
         # Raised in an except block it would carry the provider's error along, with its headers and the key.
         if isinstance(outcome, ApplicationError):
             raise outcome
         return outcome
 
-    async def _ask(self, messages: "list[ChatCompletionMessageParam]") -> ModelReply | ApplicationError:
+    async def _whole(self, messages: "list[ChatCompletionMessageParam]") -> bytes:
+        completions = self._client.chat.completions.with_raw_response
+        return (await completions.create(model=self._model, messages=messages)).http_response.content
+
+    async def _told(self, messages: "list[ChatCompletionMessageParam]", say: Callable[[str], None]) -> bytes:
+        from openai import APIConnectionError, APITimeoutError, OpenAIError  # noqa: PLC0415 (see `_ask`)
+
+        chunks = Chunks(self._secrets.telling(say))
+        create = self._client.chat.completions.with_streaming_response.create
+        usage: ChatCompletionStreamOptionsParam = {"include_usage": True}
+        async with create(model=self._model, messages=messages, stream=True, stream_options=usage) as response:
+            try:
+                if "text/event-stream" not in response.headers.get("content-type", ""):
+                    return await response.read()
+                async for data in response.iter_bytes():
+                    chunks.feed(data)
+            except OpenAIError:
+                raise
+            except Exception as error:
+                # Of its HTTP client, by the names that it would have before the first byte.
+                late = "Timeout" in type(error).__name__
+                request = response.http_request
+                raise (APITimeoutError(request) if late else APIConnectionError(request=request)) from error
+            if not chunks.whole and chunks.fault is None:
+                raise APIConnectionError(message="The answer broke off.", request=response.http_request)
+        return chunks.body
+
+    async def _ask(self, asked: Awaitable[bytes]) -> ModelReply | ApplicationError:
         from openai import APIStatusError, OpenAIError  # noqa: PLC0415 (the constructor has loaded it)
 
-        completions = self._client.chat.completions.with_raw_response
         try:
-            body = (await completions.create(model=self._model, messages=messages)).http_response.content
+            body = await asked
         except APIStatusError as error:
             return self._refusal(error)
         except OpenAIError as error:

@@ -3,7 +3,8 @@
 `Answer` is the only kind that uses it. A model gets what the task was given of the session and nothing else.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -55,4 +56,13 @@ class LanguageModel(Protocol):
         kind shall ask one more time; anything else is retried by Temporal, so the model itself retries nothing.
         Cancellation of the task cancels this coroutine.
         """
+        ...
+
+
+@runtime_checkable
+class TellingModel(LanguageModel, Protocol):
+    """A model that can tell its answer while it writes it."""
+
+    async def tell(self, request: ModelRequest, say: Callable[[str], None]) -> ModelReply:
+        """What `reply` does; `say` is given the text of the answer before, piece by piece, from its beginning."""
         ...

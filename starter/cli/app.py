@@ -60,12 +60,12 @@ def options(
 
 
 def verb(
-    example: str, panel: str
+    example: str, panel: str, of: typer.Typer = app
 ) -> Callable[[Callable[_Parameters, Coroutine[Any, Any, None]]], Callable[_Parameters, None]]:
-    """Make an async function a command of its name, with `example` on its help page."""
+    """Make an async function a command of its name, with `example` on its help page; `of`: another group than all."""
 
     def register(work: Callable[_Parameters, Coroutine[Any, Any, None]]) -> Callable[_Parameters, None]:
-        @app.command(epilog=f"Example:\n  {COMMAND} {escape(example)}", rich_help_panel=panel)
+        @of.command(epilog=f"Example:\n  {COMMAND} {escape(example)}", rich_help_panel=panel)
         @functools.wraps(work)
         def command(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
             try:

@@ -16,6 +16,9 @@ SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Session id.",
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, as the contract shapes it.")]
 Wait = Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Wait no longer than this.")]
+Stream = Annotated[
+    bool, typer.Option("--stream/--no-stream", help="Show text as it comes, on a terminal.", show_default=False)
+]
 OwnTaskId = Annotated[
     str | None, typer.Option("--task-id", metavar="ID", help="Sending the same task under the same id again is safe.")
 ]

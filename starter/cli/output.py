@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -26,6 +27,12 @@ CELL_BYTES = 300
 
 REFRESHES = 2
 """A second, of what is shown live: seconds that pass are seen to pass."""
+
+DRAFTS = 8
+"""A second, of a text that grows: twice as often as more of it comes."""
+
+TAIL_CHARS = 8_000
+"""What of such a text is drawn: more than a screen, and quick to draw again."""
 
 BAR_CELLS = 20
 """Width of a progress bar: with its numbers it fits beside a question on 80 columns."""
@@ -110,7 +117,14 @@ class Aside:
     text: str
 
 
-Part = str | Facts | Table | Exchange | Aside
+@dataclass
+class Prose:
+    """Text that may be Markdown: drawn as such on a terminal, and as it is in a pipe."""
+
+    text: str
+
+
+Part = str | Facts | Table | Exchange | Aside | Prose
 
 
 def clean(text: str) -> str:
@@ -192,6 +206,47 @@ def live(parts: Callable[[], Iterable[Part]]) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def writing(waits: str) -> Iterator[Callable[[str, Bar | None], None]]:
+    """Draw on the terminal that stdout is the end of a text that grows, with a way to change it; gone when it is done.
+
+    While there is no text yet, `waits` and a bar, if there is one.
+    """
+    said: tuple[str, Bar | None] = "", None
+
+    def tell(text: str, bar: Bar | None) -> None:
+        nonlocal said
+        said = text, bar
+
+    def draw() -> RenderableType:
+        text, bar = said
+        return _Tail(text) if text else _in_a_row(Text(clean(waits)), *(_bar(bar) if bar else ()))
+
+    with Live(get_renderable=draw, console=_console(), refresh_per_second=DRAFTS, transient=True):
+        yield tell
+
+
+class _Tail:
+    """The last lines of a Markdown text, as many as the terminal has, less what the cursor needs."""
+
+    def __init__(self, text: str) -> None:
+        tail = text[-TAIL_CHARS:]
+        self._text = tail if tail == text else tail.partition("\n\n")[2] or tail
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """See rich's protocol."""
+        lines = console.render_lines(_markdown(self._text), options, pad=False)
+        for line in lines[-max(console.height - 2, 1) :]:
+            yield from line
+            yield Segment.line()
+
+
+def _markdown(text: str) -> RenderableType:
+    from rich.markdown import Markdown  # noqa: PLC0415 (takes as long as all else of rich)
+
+    return Markdown(clean(text), hyperlinks=False)  # a link shows where it leads
+
+
 def _say(head: tuple[str, str], text: str) -> None:
     _console(stderr=True).print(Text.assemble(head, clean(" ".join(text.split()))), soft_wrap=True)
 
@@ -231,7 +286,7 @@ def _plain(part: Part) -> Iterable[str]:
             asked = [clean(f"> {part.question}")] if part.question else []
             noted = [clean(f"({part.note})")] if part.note else []
             return [*asked, clean(f"error: {part.answer}" if part.failed else part.answer), *noted]
-        case Aside():
+        case Aside() | Prose():
             return [clean(part.text)]
     return [clean(part)]
 
@@ -263,7 +318,7 @@ def _drawn(part: Part) -> Iterator[RenderableType]:
         case Aside():
             yield Text(clean(part.text), style="dim")
         case _:
-            yield Text(clean(part))
+            yield _markdown(part.text) if isinstance(part, Prose) else Text(clean(part))
 
 
 def _exchange(part: Exchange) -> Iterator[Text]:

@@ -20,6 +20,7 @@ Kinds = Annotated[
 Port = Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="gRPC, where clients connect.")]
 UiPort = Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="The Web UI.")]
 HttpPort = Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="The server's HTTP API.")]
+GatewayPort = Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="The gateway, OpenAI's protocol.")]
 Database = Annotated[Path, typer.Option(metavar="FILE", help="Where everything is kept.")]
 
 
@@ -31,8 +32,9 @@ async def dev(
     port: Port = 7233,
     ui_port: UiPort = 8233,
     http_port: HttpPort = 7243,
+    gateway_port: GatewayPort = 8243,
 ) -> None:
-    """Start a Temporal server, its Web UI and a worker.
+    """Start a Temporal server, its Web UI, a worker and a gateway.
 
     The worker starts again when a Python file of the current folder changes; tasks under way go on.
     """
@@ -41,7 +43,7 @@ async def dev(
 
     try:
         server = DevServer(db, port, ui_port, http_port)
-        await develop(server, ",".join(kinds or ()) or None, Path.cwd(), output.show)
+        await develop(server, gateway_port, ",".join(kinds or ()) or None, Path.cwd(), output.show)
     except (RuntimeError, FileNotFoundError) as error:
         raise CommandError(ExitCode.NO_SERVER, str(error)) from None
 

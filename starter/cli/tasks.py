@@ -17,6 +17,8 @@ from starter.program import COMMAND
 from workflows.contract import TaskRecord
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import OnBusy
+from workflows.wire.markdown import words_of
+from workflows.wire.progress import Progress
 
 if TYPE_CHECKING:
     from starter.client import Session
@@ -30,6 +32,7 @@ async def ask(
     wait: a.Wait = None,
     task_id: a.OwnTaskId = None,
     isolated: a.Isolated = False,
+    stream: a.Stream = True,
     as_json: a.AsJson = False,
 ) -> None:
     """Ask a question and print the answer.
@@ -37,10 +40,14 @@ async def ask(
     Opens the session if there is none of that name yet.
     """
     here = await (await connected()).open(session)
-    record = await _submitted(here, question, task_id, {"context": a.policy(None, None, isolated=isolated)})
+    drawn = stream and sys.stdout.isatty() and not as_json
+    options: dict[str, Any] = {"context": a.policy(None, None, isolated=isolated)}
+    if drawn and task_id is None:  # under an id of its own the task stays the same, whoever asks where
+        options["stream"] = True
+    record = await _submitted(here, question, task_id, options)
     if record.status != "rejected":
-        record = await _ended(here, record.task_id, wait)
-    _report(record, as_json=as_json)
+        record = await _ended(here, record.task_id, wait, drawn=drawn)
+    _report(record, as_json=as_json, drawn=drawn)
 
 
 @verb('submit demo "How big is the sun?" --label topic=space', TASKS)
@@ -149,10 +156,16 @@ async def _submitted(session: "Session", body: Any, task_id: str | None, options
         return await _known(session, task_id)
 
 
-async def _ended(session: "Session", task_id: str, wait: float | None) -> TaskRecord:
-    """The final record of a task. A worker that is away is waited for, unless it was away from the start."""
+async def _ended(session: "Session", task_id: str, wait: float | None, *, drawn: bool = False) -> TaskRecord:
+    """The final record of a task. A worker that is away is waited for, unless it was away from the start.
+
+    `drawn`: what it says is drawn on the terminal meanwhile.
+    """
     try:
         async with asyncio.timeout(wait):
+            if drawn:
+                await _known(session, task_id)
+                return await _drawn(session, task_id)
             with output.waiting(f"waiting for {task_id}") as tell:
                 await _known(session, task_id)
                 telling = asyncio.create_task(_tell_progress(session, task_id, tell))
@@ -166,6 +179,19 @@ async def _ended(session: "Session", task_id: str, wait: float | None) -> TaskRe
     except asyncio.CancelledError:
         output.note(f"the task goes on; {_waits(session.id, task_id)}")
         raise
+
+
+async def _drawn(session: "Session", task_id: str) -> TaskRecord:
+    """Draw what a task says, until it has ended."""
+    text, progress = "", None
+    with output.writing(f"waiting for {task_id}") as tell:
+        async for event in session.stream(task_id):
+            if event.record is not None and event.type == "ended":
+                return event.record
+            text = "" if event.type == "restarted" else text + (event.text or "")
+            progress = Progress.model_validate(event.data) if event.type == "progress" else progress
+            tell(text, views.bar(progress))
+    raise AssertionError("a stream ends with the task's record")
 
 
 async def _tell_progress(session: "Session", task_id: str, tell: Callable[[str, output.Bar | None], None]) -> None:
@@ -187,12 +213,13 @@ async def _known(session: "Session", task_id: str) -> TaskRecord:
     return record
 
 
-def _report(record: TaskRecord, *, as_json: bool) -> None:
+def _report(record: TaskRecord, *, as_json: bool, drawn: bool = False) -> None:
     """Print a task's output; end the command as failed where it did not complete."""
     if as_json:
         output.show_json(record)
     elif record.status == "completed":
-        output.show(output.readable(record.output))
+        text = output.readable(record.output)
+        output.show(output.Prose(text) if drawn and words_of(record.output) is not None else text)
         if record.finish_reason:
             output.warn(f"task {record.task_id} {views.unlike_whole(record.finish_reason)}")
     if record.status != "completed":

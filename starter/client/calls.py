@@ -149,7 +149,11 @@ class SessionCalls:
 
         Raises NoWorkerError, and WorkerFailsError where there is one.
         """
-        request = sendable({**body, "request_id": uuid.uuid4().hex})
+        return await self.update_once(name, {**body, "request_id": uuid.uuid4().hex})
+
+    async def update_once(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The same for an update that something else in `body` makes take effect once, as a task's id does."""
+        request = sendable(body)
         try:
             async with asyncio.timeout(UPDATE_SECONDS):
                 answer: dict[str, Any] = await self.patiently(

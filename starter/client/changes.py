@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
-from workflows.contract import Question, RejectedEntry, TaskRecord
+from workflows.contract import Question, RejectedEntry, TaskEvent, TaskRecord
 from workflows.wire.fields import Timestamp
 from workflows.wire.progress import Progress
 
 if TYPE_CHECKING:
     from starter.client.watching import Look  # imports temporalio, which takes 0.2 s
 
-What = Literal["session", "task", "progress", "rejected", "missed", "unanswered", "answered"]
+What = Literal["session", "task", "progress", "rejected", "missed", "unanswered", "answered", "event"]
 """`session`: its status or the length of its pending list. `task`: one started, asks a person, goes on, or ended.
-`missed`: more ended than the session has records of. `unanswered`: no worker or server answers; `answered`: again."""
+`missed`: more ended than the session has records of. `unanswered`: no worker or server answers; `answered`: again.
+`event`: a task said something, or what it had said is void."""
 
 
 class Change(BaseModel):
@@ -32,6 +33,7 @@ class Change(BaseModel):
     task: TaskRecord | None = None
     progress: Progress | None = None
     rejected: RejectedEntry | None = None
+    event: TaskEvent | None = None
     message: str | None = None
 
 

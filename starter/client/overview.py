@@ -16,8 +16,9 @@ from temporalio.service import RPCError
 
 from starter.client.calls import UNCLEAN_ENDS
 from starter.client.changes import Change, What, changes
+from starter.client.reported import READ_TIMEOUT
 from starter.client.sessions import SessionClient
-from starter.client.watching import AWAY, NO_SERVER, READ_TIMEOUT, Look, SessionWatch
+from starter.client.watching import AWAY, NO_SERVER, Look, SessionWatch
 from workflows.contract import SESSION_TYPE
 from workflows.wire.attributes import OWNER, STATUS, owner_of
 from workflows.wire.errors import SessionError

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from starter.client.calls import NoWorkerError, SessionCalls, UncleanEndError
+from starter.client.streaming import task_events
 from starter.client.task_workflow import TaskWorkflow
 from workflows.contract import (
     CancelRequest,
@@ -26,6 +27,8 @@ from workflows.contract import (
     ErrorInfo,
     RespondRequest,
     Snapshot,
+    SubmitResult,
+    TaskEvent,
     TaskOutput,
     TaskRecord,
     TaskRequest,
@@ -62,11 +65,21 @@ class Session:
         What became of it is its record: a refusal shows there too. Raises SessionError: InvalidRequest for options
         that do not fit, SessionClosed.
         """
-        task_id = task_id or f"task-{uuid.uuid4().hex[:16]}"
-        request = parsed(TaskRequest, {"task_id": task_id, "input": task_input, "context": context, **options})
-        body = request.model_dump(mode="json", exclude_none=True, exclude={"input"}) | {"input": request.input}
+        body = _submission(task_input, task_id, {"context": context, **options})
         await self._calls.signal("submit", body)
-        return task_id
+        return str(body["task_id"])
+
+    async def submitted(
+        self, task_input: Any, *, task_id: str | None = None, context: ContextPolicy | None = None, **options: Any
+    ) -> SubmitResult:
+        """Submit a task and wait until the session has taken it; how it stands then.
+
+        For who has to know at once: it costs an update, and needs a worker. Sent again under its id, it is the same
+        task. Raises SessionError with the refusal, which leaves nothing under `rejected`, and NoWorkerError, after
+        which the session may have it all the same.
+        """
+        body = _submission(task_input, task_id, {"context": context, **options})
+        return SubmitResult.model_validate(await self._calls.update_once("submit_task", body))
 
     async def result(self, task_id: str, wait: float | None = None) -> TaskRecord:
         """Wait for a task to end, `wait` seconds at most, and return its final record with its output.
@@ -104,6 +117,15 @@ class Session:
                 error.type if error else ErrorType.TASK_FAILED, error.message if error else record.status
             )
         return record.output
+
+    def stream(self, task_id: str, after: str | None = None) -> AsyncIterator[TaskEvent]:
+        """What a task does, while it does it, until it has ended; from right behind the cursor `after` where given.
+
+        Its text and its kind's own events come early only where its request or the session's Config has `stream`; else
+        the text comes whole, at the end. The texts since the last `restarted`, joined, are the text of the output.
+        Raises what `result` raises, and SessionError (InvalidRequest) for what is no cursor.
+        """
+        return task_events(self, task_id, after)
 
     async def task(self, task_id: str) -> TaskRecord | None:
         """What the session knows of a task, or knew last; None if it never heard of it."""
@@ -258,6 +280,13 @@ class Session:
             output = await self._calls.patiently(child.result, LONGEST_LOOK)
             return record.model_copy(update={"output": output.output, "finish_reason": output.finish_reason})
         return record
+
+
+def _submission(task_input: Any, task_id: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The TaskRequest as it is sent, with an id where none is given. Raises SessionError (InvalidRequest)."""
+    task_id = task_id or f"task-{uuid.uuid4().hex[:16]}"
+    request = parsed(TaskRequest, {"task_id": task_id, "input": task_input, **options})
+    return request.model_dump(mode="json", exclude_none=True, exclude={"input"}) | {"input": request.input}
 
 
 async def _end_of(child: WorkflowHandle[Any, Any]) -> tuple[TaskEnd, TaskOutput | None]:

@@ -6,15 +6,15 @@ its worker has put out of its cache is not brought back for being watched.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator
+from datetime import datetime
 
-from pydantic import BaseModel, Field, ValidationError
-from temporalio.api.common.v1 import Payload
-from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
+from pydantic import BaseModel, Field
+from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from starter.client.calls import TRANSIENT, NoWorkerError, WorkerFailsError
+from starter.client.reported import READ_TIMEOUT, progress_in, reports
 from starter.client.session import Session
 from workflows.contract import RejectedEntry, Snapshot, TaskRecord, task_workflow_id
 from workflows.wire.errors import ErrorType, SessionError
@@ -22,9 +22,6 @@ from workflows.wire.progress import Progress
 
 LOOK_SECONDS = 1.0
 """Between looks: soon enough for a person, and two reads of the server a second at most for each watcher."""
-
-READ_TIMEOUT = timedelta(seconds=5)
-"""One read of what the server knows: normally milliseconds."""
 
 NO_SERVER = "the Temporal server does not answer"
 AWAY = TRANSIENT | {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
@@ -145,10 +142,7 @@ class SessionWatch:
 
 
 async def task_progress(session: Session, task_id: str) -> Progress | None:
-    """What a running task last reported: of its activities that report, the one that started last. Null where none has.
-
-    Not the one that beat last: workers beat for their activities, and repeat what one reported long ago.
-    """
+    """What a running task last reported: of its activities that report, the one that started last. Null if none has."""
     task = session.temporal.get_workflow_handle(task_workflow_id(session.id, task_id))
     try:
         found = await task.describe(rpc_timeout=READ_TIMEOUT)
@@ -156,21 +150,7 @@ async def task_progress(session: Session, task_id: str) -> Progress | None:
         if error.status != RPCStatusCode.NOT_FOUND:  # about to start, or ended long ago
             raise
         return None
-    started = sorted(found.raw_description.pending_activities, key=lambda a: a.last_started_time.ToNanoseconds())
-    for activity in reversed(started):
-        progress = await _decoded(session.temporal, activity.heartbeat_details.payloads)
-        if progress:
-            return progress
-    return None
-
-
-async def _decoded(temporal: Client, details: Sequence[Payload]) -> Progress | None:
-    """The progress in heartbeat details; null for whatever else a kind puts there."""
-    try:
-        values = await temporal.data_converter.decode(details[:1])
-        return Progress.model_validate(values[0]) if values else None
-    except (ValidationError, ValueError, KeyError, RuntimeError):
-        return None
+    return progress_in(await reports(session.temporal, found))
 
 
 def _count(snapshot: Snapshot) -> int:

@@ -9,9 +9,10 @@ A timeout then means that the worker is gone or its event loop stuck; one activi
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
 from temporalio import activity, client
@@ -24,7 +25,10 @@ from temporalio.worker import (
 )
 
 BEATS_IN_A_TIMEOUT = 3
-"""The SDK sends the newest beat on every 0.8 of a timeout at most: one that comes late is made up for by the next."""
+"""One that comes late is made up for by the next."""
+
+NO_TIMEOUT_SECONDS = 30.0
+"""Between beats of an activity without a timeout: as the SDK has it."""
 
 
 class Heartbeats(Interceptor):
@@ -43,13 +47,18 @@ class _Inbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 (the SDK's name)
         info, context = activity.info(), activity._Context.current()  # noqa: SLF001 (where the SDK's own stand)
         if info.heartbeat_timeout is None:
-            return await super().execute_activity(input)
-        self._said.newest = _written(info.heartbeat_details)
-        if context.client:
-            context.client = _listening(context.client, self._said)
-        beating = asyncio.create_task(self._said.repeated(info.heartbeat_timeout / BEATS_IN_A_TIMEOUT))
+            self._said.pause = NO_TIMEOUT_SECONDS
+        else:
+            self._said.pause = info.heartbeat_timeout.total_seconds() / BEATS_IN_A_TIMEOUT
+            self._said.newest = _written(info.heartbeat_details)
+            if context.client:
+                context.client = _listening(context.client, self._said)
+        beating = asyncio.create_task(self._said.repeated(always=info.heartbeat_timeout is not None))
         try:
             return await super().execute_activity(input)
+        except BaseException:
+            self._said.say_what_is_held_back()  # the next attempt goes on from it
+            raise
         finally:
             beating.cancel()
 
@@ -58,20 +67,40 @@ class _Said(ActivityOutboundInterceptor):
     """What an activity said last, as it was when it said it: it may change the very object afterwards.
 
     `newest`: null where that cannot be written; it is then not overwritten either, and the SDK tells the activity.
+    `pause`: seconds between beats. Of those that come sooner the newest waits: the SDK, which would see to that, is
+    told to send beats at once (`STREAM_THROTTLE_SECONDS`), for streams, which pace themselves.
     """
 
     newest: Sequence[RawValue] | None = None
+    pause = 0.0
+    _sent = -math.inf
+    _held_back = False
 
     def heartbeat(self, *details: Any) -> None:
         self.newest = _written(details)
-        self.next.heartbeat(*(details if self.newest is None else self.newest))
+        streams = bool(details) and isinstance(details[0], dict) and "stream" in details[0]
+        if self.newest is None:
+            self.next.heartbeat(*details)
+        elif streams or time.monotonic() >= self._sent + self.pause:
+            self._say(self.newest)
+        else:
+            self._held_back = True
 
-    async def repeated(self, pause: timedelta) -> None:
-        """Say it again after each pause, until cancelled."""
+    def say_what_is_held_back(self) -> None:
+        """Send the newest beat if it has not been."""
+        if self._held_back and self.newest is not None:
+            self._say(self.newest)
+
+    async def repeated(self, *, always: bool) -> None:
+        """Say it again after each pause, or only what was held back, until cancelled."""
         while True:
-            await asyncio.sleep(pause.total_seconds())
-            if self.newest is not None:
-                self.next.heartbeat(*self.newest)
+            await asyncio.sleep(self.pause)
+            if self.newest is not None and (always or self._held_back):
+                self._say(self.newest)
+
+    def _say(self, newest: Sequence[RawValue]) -> None:
+        self._sent, self._held_back = time.monotonic(), False
+        self.next.heartbeat(*newest)
 
 
 def _written(details: Sequence[Any]) -> Sequence[RawValue] | None:

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from temporalio.worker import PollerBehaviorSimpleMaximum
 
+from workflows.wire.limits import STREAM_THROTTLE_SECONDS
+
 STICKY_SECONDS = 4.0
 """What comes for a cached session waits this long for the worker that has it; then any other takes it, and replays. Who
 asks after that worker was killed is answered then. A worker so loaded that it polls later than that has cached in vain:
@@ -120,6 +122,7 @@ class Settings(BaseModel):
             "max_cached_workflows": self.max_cached_workflows,
             "sticky_queue_schedule_to_start_timeout": timedelta(seconds=STICKY_SECONDS),
             "max_concurrent_activities": self.max_concurrent_activities,
+            "max_heartbeat_throttle_interval": timedelta(seconds=STREAM_THROTTLE_SECONDS),
             # Of activities that are no coroutines; a thread is made when one needs it.
             "activity_executor": ThreadPoolExecutor(self.max_concurrent_activities, "activity"),
             "workflow_task_poller_behavior": PollerBehaviorSimpleMaximum(self.pollers),

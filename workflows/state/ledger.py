@@ -236,5 +236,7 @@ def _key(task_id: str) -> str:
 
 
 def _body(task: PendingTask) -> str:
-    body = task.model_dump(mode="json", exclude={"task_id", "submitted_at"})
+    # What sessions remember from before there was `stream` has the hash of a body without it.
+    left_out = {"task_id", "submitted_at"} | (set() if task.stream else {"stream"})
+    body = task.model_dump(mode="json", exclude=left_out)
     return short_hash(canonical(body), _BODY_CHARACTERS)

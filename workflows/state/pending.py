@@ -14,7 +14,7 @@ from workflows.wire.validation import check_input
 
 
 class PendingTask(Carried):
-    """One accepted request with every default filled in. `timeout` in seconds."""
+    """One accepted request with every default filled in. `timeout` in seconds; `stream` is true or null."""
 
     task_id: str
     input: Any = None
@@ -28,6 +28,7 @@ class PendingTask(Carried):
     task_queue: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     on_busy: f.OnBusy = "enqueue"
+    stream: bool | None = None
     submitted_at: f.Timestamp
 
     @classmethod
@@ -49,6 +50,7 @@ class PendingTask(Carried):
             task_queue=request.task_queue or config.queues.get(kind),
             labels=request.labels,
             on_busy=request.on_busy or "enqueue",
+            stream=(config.stream if request.stream is None else request.stream) or None,
             submitted_at=now,
         )
 

@@ -219,7 +219,11 @@ class SessionState(BaseModel):
         self.pending.remove(task)
         self.running = RunningTask(task=task, started_at=now, version=self.context.version)
         return TaskInput(
-            session_id=self.session_id, task_id=task.task_id, input=task.input, context=self.context.inject(task)
+            session_id=self.session_id,
+            task_id=task.task_id,
+            input=task.input,
+            context=self.context.inject(task),
+            stream=task.stream is True,
         )
 
     def running_task(self) -> RunningTask:

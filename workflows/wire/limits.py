@@ -182,6 +182,32 @@ times that where escapes spell them."""
 BACKLOG_PAUSE_SECONDS = 0.01
 """Before the next share of such a burst: any timer, so that it comes in a workflow task of its own."""
 
+# --- streaming --------------------------------------------------------------------------------------------------------
+
+STREAM_BYTES = 256 * KIB
+"""What one attempt may tell by its heartbeats, which carry all of it each time; twice what an output may weigh."""
+
+STREAM_EVENT_BYTES = 16 * KIB
+"""One event of a kind's own, as much as the data of a question."""
+
+STREAM_BYTES_A_SECOND = 256 * KIB
+"""What a task sends of it: beats that carry more come less often, down to one a second."""
+
+STREAM_SECONDS = 0.25
+"""Between beats at least: a reader of text takes it for flowing, and a server gets four small writes a second."""
+
+STREAM_THROTTLE_SECONDS = 0.05
+"""What the SDK waits between beats of one activity. Its own 0.8 of a timeout would hold a stream back for seconds; the
+writers of beats pace themselves, all but streams by the worker's own (`starter/serving/heartbeats.py`)."""
+
+ATTEMPTS_AN_ACTIVITY = 1_000
+"""Numbers of attempts that each activity of a task has for its streams; they rise with each. Retries go up to minutes
+apart, so a task's timeout comes first."""
+
+MARKED_EVENTS = 1_000
+"""Events whose places are kept with an activity's result, some 6 KiB. A stream that had more is told whole again to who
+goes on with it after its end."""
+
 # --- the built-in kinds ---------------------------------------------------------------------------------------------
 
 MODEL_TIMEOUT_SECONDS = 120.0

@@ -40,6 +40,20 @@ class TaskRecord(Carried):
     truncated: bool = False
 
 
+class TaskEvent(Carried):
+    """What a task does: `status`, `text`, `progress`, `question`, `restarted`, `truncated`, `ended`, or its kind's own.
+
+    `cursor`: the place after it, `<attempt>.<position>`, where reading goes on. `restarted`: what was shown of an
+    earlier attempt is void. `record`: the task as it stood then, as it ended where it has.
+    """
+
+    type: str
+    cursor: str
+    text: str | None = None
+    data: Any = None
+    record: TaskRecord | None = None
+
+
 class RejectedEntry(Carried):
     """One refused message: its name, what it was refused for, how it began."""
 

@@ -14,6 +14,7 @@ class Config(Request):
     """How a session behaves. Durations in seconds; `idle_timeout` null means never.
 
     `queues`: the task queue of another worker for each kind that it hosts; a task's own `task_queue` comes first.
+    `stream`: whether its tasks tell what they do while they do it, where their requests do not say.
     """
 
     owner: f.Name | None = None
@@ -28,6 +29,7 @@ class Config(Request):
     read: f.Read = "all"
     transcript: f.Turns = 20
     queues: f.Queues = Field(default_factory=dict)
+    stream: bool = False
 
 
 class ConfigureRequest(Config):
@@ -59,6 +61,7 @@ class TaskRequest(Request):
     expires_at: f.Timestamp | None = None
     timeout: f.Seconds | None = None
     task_queue: f.TaskQueue | None = None
+    stream: bool | None = None
     labels: f.Labels = Field(default_factory=dict)
 
 

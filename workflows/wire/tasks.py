@@ -89,13 +89,14 @@ class InjectedContext(Carried):
 
 
 class TaskInput(Carried):
-    """The argument of every kind's `run`."""
+    """The argument of every kind's `run`. `stream`: whether somebody asked to see what it says while it says it."""
 
     contract: int = CONTRACT_VERSION
     session_id: str
     task_id: str
     input: Any
     context: InjectedContext
+    stream: bool = False
 
 
 class TaskOutput(Carried):

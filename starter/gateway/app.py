@@ -1,0 +1,32 @@
+"""The gateway's application: the doors, each a list of routes, behind one entrance.
+
+A door is a room of its own beneath `starter/gateway/`, with a function `routes`; it gets the `Desk`, and raises what
+goes wrong. The gateway keeps nothing: every process of it answers for every other.
+"""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
+
+from starter.client import SessionClient
+from starter.gateway.callers import Desk
+from starter.gateway.entrance import Entrance
+from starter.gateway.keys import KeyFile
+from starter.gateway.openai import doors as openai
+from starter.gateway.settings import GatewaySettings
+
+
+def build_app(sessions: SessionClient, settings: GatewaySettings) -> ASGIApp:
+    """The application for a server of ASGI. Raises KeysError for a file of keys that cannot be used."""
+    keys = KeyFile(settings.keys) if settings.keys else None
+    if keys:
+        keys.keys()
+    desk = Desk(sessions, settings)
+    doors = [Route("/healthz", _healthy, methods=["GET"]), *openai.routes(desk)]
+    return Entrance(Router(doors, redirect_slashes=False), settings, keys)
+
+
+async def _healthy(_: Request) -> Response:
+    """Whether the process answers; whether Temporal does is not asked, lest a load balancer take all gateways away."""
+    return JSONResponse({"status": "ok"})
