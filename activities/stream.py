@@ -38,6 +38,9 @@ opened: ContextVar["list[Emitter] | None"] = ContextVar("opened", default=None)
 
 _open: ContextVar["Emitter | None"] = ContextVar("_open", default=None)
 
+LAST_SECONDS = 0.1
+"""Added to `every`, in which readers look: what their look takes."""
+
 _TRUNCATED_BYTES = json_bytes({"type": TRUNCATED}) + 1
 
 
@@ -57,6 +60,7 @@ class Emitter:
         self._full = not asked
         self._progress: dict[str, Any] = {}
         self._news = asyncio.Event()
+        self._event_at: float | None = None
 
     def text(self, text: str) -> None:
         """Some more of what the output will say, exactly as it will say it. Half a character waits for the other."""
@@ -109,6 +113,19 @@ class Emitter:
             activity.heartbeat(self.details())
             await asyncio.sleep(max(self._every, self._bytes / STREAM_BYTES_A_SECOND))
 
+    async def last_events(self) -> None:
+        """Give readers the time to see an event that was told just now: with the activity its beats are gone.
+
+        Of text nothing is lost, for the output has it: an activity that told an event last ends so much later.
+        """
+        if self._event_at is None:
+            return
+        if self._news.is_set():
+            self._news.clear()
+            activity.heartbeat(self.details())
+            self._event_at = asyncio.get_running_loop().time()
+        await asyncio.sleep(self._event_at + self._every + LAST_SECONDS - asyncio.get_running_loop().time())
+
     def _fits(self, size: int) -> bool:
         """Make room for so many bytes; where there is none left, nothing more is told in this attempt."""
         if self._full:
@@ -125,6 +142,7 @@ class Emitter:
             self._parts.append("".join(self._run))
             self._run = []
         self._parts.append(part)
+        self._event_at = asyncio.get_running_loop().time()
         self._news.set()
 
 
@@ -148,6 +166,7 @@ async def emitting(every: float = STREAM_SECONDS) -> AsyncIterator[Emitter]:
     beating = asyncio.create_task(out.beats())
     try:
         yield out
+        await out.last_events()
     finally:
         beating.cancel()
         _open.reset(token)

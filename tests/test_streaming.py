@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from temporalio import activity, workflow
 from temporalio.client import WorkflowHandle
@@ -130,6 +130,7 @@ def _units(pieces: Sequence[str | StreamPart]) -> list[str | StreamPart]:
 
 
 @given(PARTS, st.integers(0, 40))
+@example(["a", StreamPart(type="tool_call", data=None), "b"], 2)
 def test_reading_on_from_any_place_leaves_no_gap_and_no_double(parts: list[str | StreamPart], position: int) -> None:
     units, found = _units(parts), list(news(parts, position))
     assert units[position:] == _units([part for part, _ in found])

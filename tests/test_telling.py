@@ -14,8 +14,10 @@ from temporalio.converter import PayloadCodec
 from temporalio.testing import ActivityEnvironment
 
 from activities import progress, stream
+from activities.answer import AnswerActivities
 from activities.models.offline import OfflineModel
 from activities.models.openai import OpenAIModel
+from activities.models.protocol import ModelRequest
 from starter.client import Session
 from starter.client.connection import connect
 from starter.client.sessions import SessionClient
@@ -86,6 +88,23 @@ async def test_a_report_of_progress_does_not_wipe_out_an_open_stream() -> None:
 
     beat = (await _beats(tell))[-1]
     assert (1, ["Let me see"]) == (beat["done"], beat["stream"]["parts"])
+
+
+async def test_no_plain_beat_wipes_out_what_an_answer_has_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("activities.answer.MODEL_HEARTBEAT_SECONDS", 0.02)
+    environment = ActivityEnvironment()
+    beats: list[tuple[Any, ...]] = []
+    environment.on_heartbeat = lambda *details: beats.append(details)
+    request = ModelRequest(question="Who are you?", transcript=[], values={}, write=True)
+
+    async def answered() -> str:
+        stream.asked.set(True)
+        return (await AnswerActivities(OfflineModel()).answer_question(request)).text
+
+    text = await environment.run(answered)
+    assert 1 < len(beats)
+    assert [] == [details for details in beats if not details or "stream" not in details[0]]
+    assert text.startswith(StreamDetails.model_validate(beats[-1][0]["stream"]).text)
 
 
 async def test_half_a_character_waits_for_its_other_half() -> None:

@@ -30,6 +30,9 @@ SOON = 0.03
 LONGEST_LOOK = 0.25
 """Seconds between looks at most: a beat comes no more often."""
 
+FIRST_LOOKS, FIRST_LOOKS_SECONDS = 50, 0.1
+"""So many looks come closer, five seconds long: a person waits for the first word most of all."""
+
 LONGEST_ASK = 2.0
 """Seconds at most between queries for a task that waits for its turn."""
 
@@ -46,6 +49,7 @@ class _Reader:
         self._pause = self._again = self._patience = SOON
         self._asking: asyncio.Task[None] | None = None
         self._asked = 0.0
+        self._looks = 0
         self._marking: asyncio.Task[StreamMark | None] | None = None
         self.changed = asyncio.Event()
         self.watchers = 0
@@ -77,6 +81,8 @@ class _Reader:
             self._tell()
 
     async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        begun, self._looks = loop.time(), self._looks + 1
         try:
             found = await self._handle.describe(rpc_timeout=READ_TIMEOUT)
         except RPCError as error:
@@ -98,13 +104,15 @@ class _Reader:
             self.told, self.progress = told if new else self.told, progress or self.progress
             self._tell()
         if told is not None and new:
-            self._pause, self._again = max(told.every - SOON, SOON), SOON
+            # From the begin of this look: what it took would make the next one, and all after it, come later and later.
+            self._pause, self._again = max(begun + told.every - SOON - loop.time(), SOON), SOON
         else:
             self._missed()
 
     def _missed(self) -> None:
         """Look again soon, and then less and less so."""
-        self._pause, self._again = self._again, min(1.5 * self._again, LONGEST_LOOK)
+        longest = FIRST_LOOKS_SECONDS if self.told is None and self._looks < FIRST_LOOKS else LONGEST_LOOK
+        self._pause, self._again = self._again, min(1.5 * self._again, longest)
 
     def _ask(self, again: float = 0.0) -> bool:
         """Ask the session for the record, where nobody is doing so and the last time is `again` seconds ago."""
