@@ -282,7 +282,7 @@ class OnTerminal:
 
     def __init__(self, *words: str, **environment: str) -> None:
         self._ours, theirs = pty.openpty()
-        self._output = b""
+        self._output = self.printed = b""
         self.process = subprocess.Popen(  # noqa: S603 (our own arguments)
             [sys.executable, "-m", "starter", *words],
             cwd=ROOT,
@@ -301,7 +301,8 @@ class OnTerminal:
         """Wait until `text` has been printed after what was waited for before."""
         async with asyncio.timeout(WAIT):
             while text.encode() not in self._output:
-                self._output += await asyncio.to_thread(os.read, self._ours, 4096)
+                read = await asyncio.to_thread(os.read, self._ours, 4096)
+                self._output, self.printed = self._output + read, self.printed + read
         self._output = self._output.partition(text.encode())[2]
 
     async def ended(self) -> int:

@@ -18,6 +18,9 @@ from worker import build_worker
 from workflows.contract import Config, task_workflow_id
 from workflows.wire.errors import SessionError
 
+DRAWN = "\x1b[1mtwo\x1b[0m three"
+"""A part of these words as Markdown; in the line that was typed it has stars."""
+
 WORDS = "one **two** three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
 
 
@@ -54,6 +57,56 @@ async def test_a_shown_answer_can_be_interrupted_and_its_task_goes_on(
         await terminal.shows("the task goes on")
         assert 130 == await terminal.ended()
     assert (await reciting.snapshot()).running is not None
+
+
+async def test_a_conversation_shows_an_answer_while_it_is_written_and_whole_at_its_end(
+    server: DevServer, elsewhere: Harness, reciting: Session
+) -> None:
+    """The prompt is away as long as text comes, which is longer than it is for an answer of which nothing is seen."""
+    async with on_terminal(server, elsewhere, "chat", reciting.id) as terminal:
+        await terminal.shows("/quit leaves")
+        terminal.type(WORDS)
+        await terminal.shows(DRAWN)
+        assert (await reciting.snapshot()).running
+        await terminal.shows("fourteen fifteen")
+        assert b"still at it" not in terminal.printed
+        await snapshot_when(reciting, lambda seen: seen.counters.completed == 1)
+        terminal.type("What is *next*?")
+        await terminal.shows("\x1b[3mnext")
+        await snapshot_when(reciting, lambda seen: seen.counters.completed == 2)
+        terminal.type("/quit")
+        assert 0 == await terminal.ended()
+
+
+async def test_ctrl_c_in_a_conversation_brings_the_prompt_back_and_the_answer_comes(
+    server: DevServer, elsewhere: Harness, reciting: Session
+) -> None:
+    async with on_terminal(server, elsewhere, "chat", reciting.id) as terminal:
+        await terminal.shows("/quit leaves")
+        terminal.type(WORDS)
+        await terminal.shows(DRAWN)
+        terminal.process.send_signal(signal.SIGINT)
+        await terminal.shows("still at it")
+        terminal.type("/show")
+        await terminal.shows("running")
+        await terminal.shows("> one **two** three")
+        await terminal.shows(DRAWN)
+        terminal.type("/quit")
+        assert 0 == await terminal.ended()
+
+
+async def test_a_conversation_shows_answers_at_their_end_where_that_is_asked_for(
+    server: DevServer, elsewhere: Harness, reciting: Session
+) -> None:
+    async with on_terminal(server, elsewhere, "chat", reciting.id, "--no-stream") as terminal:
+        await terminal.shows("/quit leaves")
+        terminal.type("one two")
+        await terminal.shows("one two")
+        await snapshot_when(reciting, lambda seen: seen.counters.completed == 1)
+        terminal.type("/quit")
+        assert 0 == await terminal.ended()
+    [record] = (await reciting.snapshot()).recent
+    assert False is await _asked(reciting, record.task_id)
 
 
 async def test_a_pipe_gets_an_answer_as_always(server: DevServer, elsewhere: Harness, reciting: Session) -> None:

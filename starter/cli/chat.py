@@ -13,11 +13,12 @@ from starter.cli import approvals, output, views
 from starter.cli import arguments as a
 from starter.cli.app import TASKS, connected, verb
 from starter.cli.exits import ExitCode, command_error, not_completed, refusal
-from starter.cli.terminal import Terminal
+from starter.cli.terminal import Terminal, interrupted
 from starter.program import COMMAND
 from workflows.contract import Question
 from workflows.wire.encoding import preview
 from workflows.wire.limits import PREVIEW_BYTES
+from workflows.wire.markdown import words_of
 
 if TYPE_CHECKING:
     from starter.client import Session
@@ -31,16 +32,18 @@ QUICK = 2.0
 
 
 @verb("chat demo", TASKS)
-async def chat(session: a.SessionId) -> None:
+async def chat(session: a.SessionId, *, stream: a.Stream = True) -> None:
     """Hold a conversation.
 
     Opens the session if there is none of that name yet, shows the last turns, then reads questions, one a line.
     /show tells how the session stands, /cancel ends what runs, /quit leaves; what was asked goes on without you.
-    When a task asks something itself, the next line is the answer. Where it asks leave for a tool, that is y, or n and
-    why, or edit, which lets you change the arguments.
+    An answer shows while it comes; Ctrl-C brings the prompt back meanwhile. When a task asks something itself, the next
+    line is the answer. Where it asks leave for a tool, that is y, or n and why, or edit, which lets you change the
+    arguments.
     """
     terminal = Terminal()
-    conversation = Conversation(await (await connected()).open(session), terminal)
+    here = await (await connected()).open(session)
+    conversation = Conversation(here, terminal, stream=stream and terminal.interactive)
     try:
         with terminal.opened():
             await conversation.run()
@@ -55,21 +58,26 @@ LOOK = 0.5
 
 @dataclass
 class Asked:
-    """A question without an answer yet. `in_view`: it stands right above the place of its answer."""
+    """A question without an answer yet. `in_view`: it stands right above the place of its answer.
+
+    `cursor`: how far its text has been shown while it came.
+    """
 
     task_id: str
     question: str
     in_view: bool
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     steps: "Steps | None" = None
+    cursor: str | None = None
 
 
 class Conversation:
-    """One person in a session. `waiting`: questions without an answer yet."""
+    """One person in a session. `waiting`: questions without an answer yet. `stream`: show text while it comes."""
 
-    def __init__(self, session: "Session", terminal: Terminal) -> None:
+    def __init__(self, session: "Session", terminal: Terminal, *, stream: bool = False) -> None:
         self._session = session
         self._terminal = terminal
+        self._options: dict[str, Any] = {"stream": True} if stream else {}
         self._unanswered: asyncio.Queue[Asked] = asyncio.Queue()
         self._first: Asked | None = None
         self._asks: Question | None = None
@@ -97,6 +105,7 @@ class Conversation:
                 output.readable(turn.input),
                 output.readable(turn.output),
                 note=views.unlike_whole(turn.finish_reason),
+                prose=words_of(turn.output) is not None,
             )
             for turn in context.transcript
         ]
@@ -138,7 +147,8 @@ class Conversation:
             await self._unanswered.join()
 
     async def _ask(self, question: str) -> None:
-        asked = self._expect(await self._session.submit(question), question, in_view=self._terminal.interactive)
+        task_id = await self._session.submit(question, **self._options)
+        asked = self._expect(task_id, question, in_view=self._terminal.interactive)
         await self._hear(asked)
 
     def _draft(self) -> str:
@@ -176,13 +186,33 @@ class Conversation:
         await self._hear(asked)
 
     async def _hear(self, asked: Asked) -> None:
-        """Keep the prompt away for a moment: most often the answer, or what the task asks, is there by then."""
+        """Keep the prompt away for a moment: most often the answer, or what the task asks, is there by then.
+
+        While text comes it stays away, until Ctrl-C brings it back.
+        """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(QUICK):
-                await asked.heard.wait()
+            async with asyncio.timeout(QUICK) as away:
+                writing = asyncio.create_task(self._write(asked, away)) if self._options else None
+                try:
+                    await asked.heard.wait()
+                finally:
+                    if writing:
+                        writing.cancel()
+                        await asyncio.gather(writing, return_exceptions=True)
         if not asked.heard.is_set():
             asked.in_view = False
             output.note("still at it; ask on, the answer comes when it is there")
+
+    async def _write(self, asked: Asked, away: asyncio.Timeout) -> None:
+        """Draw what the task says, while it says it; who waits for its end learns what becomes of it."""
+        loop, text = asyncio.get_running_loop(), ""
+        with output.writing("…") as tell, interrupted(lambda: away.reschedule(loop.time())):
+            async for event in self._session.stream(asked.task_id, after=asked.cursor):
+                asked.cursor = event.cursor
+                text = "" if event.type == "restarted" else text + (event.text or "")
+                if text:
+                    away.reschedule(None)
+                    tell(text, None)
 
     def _expect(self, task_id: str, question: str, *, in_view: bool) -> Asked:
         asked = Asked(task_id, question, in_view and not self.waiting)
@@ -198,7 +228,8 @@ class Conversation:
             question = "" if asked.in_view else asked.question
             if record.status == "completed":
                 note = views.unlike_whole(record.finish_reason)
-                self._terminal.show(output.Exchange(question, output.readable(record.output), note=note))
+                prose = words_of(record.output) is not None
+                self._terminal.show(output.Exchange(question, output.readable(record.output), note=note, prose=prose))
             else:
                 self._terminal.show(output.Exchange(question, not_completed(record).message, failed=True))
             self._asks = None

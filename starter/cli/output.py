@@ -88,12 +88,16 @@ class Table:
 
 @dataclass
 class Exchange:
-    """A question and what came of it; an empty question stands there already. `note`: what is to be known of it."""
+    """A question and what came of it; an empty question stands there already. `note`: what is to be known of it.
+
+    `prose`: the answer may be Markdown.
+    """
 
     question: str
     answer: str
     failed: bool = False
     note: str = ""
+    prose: bool = False
 
 
 @dataclass
@@ -321,10 +325,10 @@ def _drawn(part: Part) -> Iterator[RenderableType]:
             yield _markdown(part.text) if isinstance(part, Prose) else Text(clean(part))
 
 
-def _exchange(part: Exchange) -> Iterator[Text]:
+def _exchange(part: Exchange) -> Iterator[RenderableType]:
     if part.question:
         yield Text(clean(f"> {part.question}"), style="dim")
-    yield Text(clean(part.answer), style="red" if part.failed else "")
+    yield _markdown(part.answer) if part.prose else Text(clean(part.answer), style="red" if part.failed else "")
     if part.note:
         yield Text(clean(f"({part.note})"), style="dim")
 

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import shutil
+import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from starter.cli import output
@@ -17,6 +18,17 @@ except ModuleNotFoundError:  # pragma: no cover (Windows)
     readline = termios = None  # type: ignore[assignment]
 
 PROMPT = "> "
+
+
+@contextlib.contextmanager
+def interrupted(call: Callable[[], object]) -> Iterator[None]:
+    """In here Ctrl-C calls `call` in the event loop, and ends nothing."""
+    loop = asyncio.get_running_loop()
+    before = signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(call))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Terminal:
