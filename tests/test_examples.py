@@ -39,13 +39,14 @@ KEYS = dict.fromkeys(("OPENAI_API_KEY", "GOOGLE_API_KEY", "LANGSMITH_API_KEY", "
 CALLED = {
     "pydantic_ai": (
         "agent__shop__model_request • request model: function:offline",
-        "agent__shop__toolset__<agent>__call_tool • call tool: <agent>:{}",
+        "agent__shop__toolset__<agent>__call_tool • call tool: <agent>:look_up",
+        "agent__shop__toolset__<agent>__call_tool • call tool: <agent>:refund",
     ),
-    "langgraph": ("shop.think • ask the model", "shop.act • {}"),
-    "openai_agents": ("invoke_model_activity • shop", "{}"),
-    "google_adk": ("invoke_model • shop", "{}"),
+    "langgraph": ("shop.think • ask the model", "shop.act • look_up", "shop.act • refund"),
+    "openai_agents": ("invoke_model_activity • shop", "look_up • What an order cost.", "refund • Refund an order."),
+    "google_adk": ("invoke_model • shop", "look_up", "refund"),
 }
-"""What the Web UI calls a request of the model, and a tool. All but LangGraph, whose nodes say it, do so alone."""
+"""What the Web UI calls a request of the model and each tool. All but LangGraph, whose nodes say it, do so alone."""
 
 
 def _param(example: Example) -> Any:
@@ -136,7 +137,7 @@ def _rows(events: Sequence[HistoryEvent]) -> list[str]:
 
 
 async def test_each_call_of_the_model_and_of_a_tool_is_there_by_name(shop: Shop) -> None:
-    model, tool = CALLED[shop.example.folder]
+    model, look_up, refund = CALLED[shop.example.folder]
     session = await shop.open()
     task_id = await session.submit("Please refund L9.")
     await _asked(session, task_id)
@@ -144,7 +145,7 @@ async def test_each_call_of_the_model_and_of_a_tool_is_there_by_name(shop: Shop)
     await session.result(task_id, WAIT)
     child = session.temporal.get_workflow_handle(task_workflow_id(session.id, task_id))
     rows = _rows((await child.fetch_history()).events)
-    assert [model, tool.format("look_up"), model, tool.format("refund"), model] == rows
+    assert [model, look_up, model, refund, model] == rows
 
 
 async def test_what_a_person_refuses_is_not_done_and_the_model_hears_of_it(shop: Shop) -> None:

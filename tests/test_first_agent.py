@@ -123,7 +123,9 @@ class Reader:
         ready = self.served.count("worker ready")
         text, found = re.subn(rf"^{name} = .*\n", line, (self.folder / "shop.py").read_text(), flags=re.MULTILINE)
         assert 1 == found
-        (self.folder / "shop.py").write_text(text)
+        saved = self.folder / "shop.py~"  # as editors do: in one stroke, so that the worker starts again but once
+        saved.write_text(text)
+        saved.replace(self.folder / "shop.py")
         await self.says("worker ready", ready + 1)
 
 
@@ -152,15 +154,18 @@ async def _answer_in_the_web_ui(reader: Reader) -> None:
         await snapshot_when(session, lambda snapshot: snapshot.status == "waiting")
         await session.temporal.get_workflow_handle("demo").signal("respond", {"task_id": "refund-B2", "value": "yes"})
         return
-    from tests.browser.pages import browsing, offered  # noqa: PLC0415 (needs an extra)
+    from tests.browser.pages import WebUiPage, browsing, offered  # noqa: PLC0415 (needs an extra)
 
     async with browsing(reader.web_ui) as ui:
         await ui.open("demo")
         details = await ui.details("Status: waiting", "refund", "B2", "4200")
         await ui.send_signal("respond", await offered(details, "respond"))
-        await ui.details("Status: idle")
-        await ui.open(task_workflow_id("demo", "refund-B2"))
-        await ui.timeline(*CALLS)
+        details = await ui.details("Status: idle", "Paid back 4200 cents for B2.")
+        async with ui.page.expect_popup() as popup:
+            await details.get_by_role("link", name="refund-B2").first.click()
+        task = WebUiPage(await popup.value, "")
+        await task.page.get_by_role("heading", name=task_workflow_id("demo", "refund-B2")).wait_for()
+        await task.timeline(*CALLS)
 
 
 def _has_a_browser() -> bool:

@@ -111,10 +111,10 @@ async def test_the_calls_of_an_agent_are_rows_by_the_names_of_model_and_tools(
         await session.respond(task_id, "yes")
         await session.result(task_id, WAIT)
         await ui.open(task_workflow_id(session.id, task_id))
-        model, tool = CALLED[example.folder]
-        rows = await ui.timeline(tool.format("refund"))
+        model, look_up, refund = CALLED[example.folder]
+        rows = await ui.timeline(refund)
         shown = [text for text in await rows.all_inner_texts() if text.startswith(("agent__", "shop."))]
-        assert sorted([model, model, model, tool.format("look_up"), tool.format("refund")]) == sorted(shown)
+        assert sorted([model, model, model, look_up, refund]) == sorted(shown)
 
 
 async def test_a_question_is_submitted_and_its_answer_seen(worker: Harness, ui: WebUiPage) -> None:
