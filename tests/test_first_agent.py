@@ -29,12 +29,6 @@ PROCESS = "4711"
 CALLS = ["request model", "call tool: <agent>:look_up", "task_waiting", "respond", "call tool: <agent>:refund"]
 """What the Timeline of an approved refund says, by the page."""
 
-pytestmark = [
-    pytest.mark.rare,
-    pytest.mark.timeout(2 * INSTALL_SECONDS),
-    pytest.mark.not_on_test_server("the page starts a server of its own"),
-]
-
 
 def _clean() -> dict[str, str]:
     """Our environment without what would change the page."""
@@ -208,6 +202,9 @@ async def _real_model() -> AsyncIterator[OpenAIServer]:
         yield openai
 
 
+@pytest.mark.rare
+@pytest.mark.timeout(2 * INSTALL_SECONDS)
+@pytest.mark.not_on_test_server("the page starts a server of its own")
 async def test_every_block_of_the_page_does_what_it_says(reader: Reader) -> None:
     shown = ""
     async with _real_model() as openai:
