@@ -13,11 +13,12 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.api.history.v1 import HistoryEvent
 
 from benchmarks.agents import EXAMPLES, Example, attempts, code_lines
 from starter.client import Session
@@ -27,13 +28,25 @@ from tests.harness import WAIT, run_task, snapshot_when
 from tests.openai_server import OpenAIServer, Reply, ok
 from tests.servers import Server
 from tests.shops import Shop, open_shop
-from workflows.contract import ContextPolicy, Question, Snapshot, TaskRecord
+from workflows.contract import ContextPolicy, Question, Snapshot, TaskRecord, task_workflow_id
 
 TRACES_SECONDS = 12.0
 """OpenAI Agents sends its traces every five."""
 
 KEYS = dict.fromkeys(("OPENAI_API_KEY", "GOOGLE_API_KEY", "LANGSMITH_API_KEY", "LOGFIRE_TOKEN"), "sk-opens-nothing")
 """What makes a framework think that it may send something."""
+
+CALLED = {
+    "pydantic_ai": (
+        "agent__shop__model_request • request model: function:offline",
+        "agent__shop__toolset__<agent>__call_tool • call tool: <agent>:look_up",
+        "agent__shop__toolset__<agent>__call_tool • call tool: <agent>:refund",
+    ),
+    "langgraph": ("shop.think • ask the model", "shop.act • look_up", "shop.act • refund"),
+    "openai_agents": ("invoke_model_activity • shop", "look_up • What an order cost.", "refund • Refund an order."),
+    "google_adk": ("invoke_model • shop", "look_up", "refund"),
+}
+"""What the Web UI calls a request of the model and each tool. All but LangGraph, whose nodes say it, do so alone."""
 
 
 def _param(example: Example) -> Any:
@@ -113,6 +126,26 @@ async def test_what_a_person_allows_is_done_once_and_usage_is_that_of_all_runs(s
     record = await session.result(task_id, WAIT)
     assert ("4200 cents paid back for C2.", None, _usage(3)) == (record.output, record.error, _used(record))
     assert ["begin pay_back C2 4200", "end pay_back C2 4200"] == shop.ledger("C2")[2:]
+
+
+def _rows(events: Sequence[HistoryEvent]) -> list[str]:
+    """How the Timeline of the Web UI calls the activities of a task: their type and, where there is one, a summary."""
+    called = [event for event in events if event.HasField("activity_task_scheduled_event_attributes")]
+    summaries = [json.loads(event.user_metadata.summary.data or "null") for event in called]
+    names = [event.activity_task_scheduled_event_attributes.activity_type.name for event in called]
+    return [" • ".join(filter(None, row)) for row in zip(names, summaries, strict=True)]
+
+
+async def test_each_call_of_the_model_and_of_a_tool_is_there_by_name(shop: Shop) -> None:
+    model, look_up, refund = CALLED[shop.example.folder]
+    session = await shop.open()
+    task_id = await session.submit("Please refund L9.")
+    await _asked(session, task_id)
+    await session.respond(task_id, "yes")
+    await session.result(task_id, WAIT)
+    child = session.temporal.get_workflow_handle(task_workflow_id(session.id, task_id))
+    rows = _rows((await child.fetch_history()).events)
+    assert [model, look_up, model, refund, model] == rows
 
 
 async def test_what_a_person_refuses_is_not_done_and_the_model_hears_of_it(shop: Shop) -> None:

@@ -67,9 +67,10 @@ async def act(state: ToolCall) -> dict[str, Any]:
 
 
 shop = StateGraph(State)
-shop.add_node("think", think, metadata={"execute_in": "activity"})
+# The summaries are what the Web UI calls the activities.
+shop.add_node("think", think, metadata={"execute_in": "activity", "summary": "ask the model"})
 shop.add_node("decide", decide, metadata={"execute_in": "workflow"})
-shop.add_node("act", act, metadata={"execute_in": "activity"})
+shop.add_node("act", act, metadata={"execute_in": "activity", "summary_fn": lambda given, _: given[0]["name"]})
 shop.add_edge(START, "think")
 shop.add_edge("think", "decide")
 shop.add_edge("act", "think")

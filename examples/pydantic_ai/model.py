@@ -29,4 +29,4 @@ def _scripted(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
 
 
 # A name alone would be looked up by the first task: two seconds of imports, which a workflow may not take.
-MODEL = infer_model(name) if (name := os.environ.get("SHOP_MODEL")) else FunctionModel(_scripted)
+MODEL = infer_model(name) if (name := os.environ.get("SHOP_MODEL")) else FunctionModel(_scripted, model_name="offline")

@@ -1,7 +1,9 @@
 """What a person on call does with nothing but the Web UI: the real one, in a real browser."""
 
 import json
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -9,11 +11,14 @@ pytest.importorskip("playwright", reason="no Playwright: pip install playwright"
 
 from playwright.async_api import expect
 
+from benchmarks.agents import EXAMPLES, Example
 from starter.client.connection import connect
 from starter.dev_server import DevServer
 from tests.browser.pages import WebUiPage, browsing, chromium, offered, words_of
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
 from tests.servers import Server
+from tests.shops import open_shop
+from tests.test_examples import CALLED
 from workflows.contract import Config, task_workflow_id
 
 pytestmark = [
@@ -93,6 +98,23 @@ async def test_a_task_is_opened_from_the_page_of_its_session(worker: Harness, ui
     assert "COMPLETED" == await task.status()
     await task.details(f"Question\n\u00a0{BANANA}", "Answer, by offline\n\u00a0A ripe banana is yellow.")
     await task.page.close()
+
+
+@pytest.mark.parametrize("example", [example for example in EXAMPLES if not example.alone], ids=lambda e: e.folder)
+async def test_the_calls_of_an_agent_are_rows_by_the_names_of_model_and_tools(
+    server: Server, ui: WebUiPage, tmp_path: Path, example: Example
+) -> None:
+    async with open_shop(example, Path(sys.executable), server, tmp_path) as shop:
+        session = await shop.open()
+        task_id = await session.submit("Please refund A7.")
+        await snapshot_when(session, lambda snapshot: snapshot.status == "waiting")
+        await session.respond(task_id, "yes")
+        await session.result(task_id, WAIT)
+        await ui.open(task_workflow_id(session.id, task_id))
+        model, look_up, refund = CALLED[example.folder]
+        rows = await ui.timeline(refund)
+        shown = [text for text in await rows.all_inner_texts() if text.startswith(("agent__", "shop."))]
+        assert sorted([model, model, model, look_up, refund]) == sorted(shown)
 
 
 async def test_a_question_is_submitted_and_its_answer_seen(worker: Harness, ui: WebUiPage) -> None:
