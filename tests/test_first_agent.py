@@ -61,9 +61,14 @@ class Reader:
             env={**_clean(), "TEMPORAL_ADDRESS": f"{LOOPBACK}:{self._ports['port']}"},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
-        async with asyncio.timeout(WAIT):
-            out, errors = await process.communicate()
+        try:
+            async with asyncio.timeout(WAIT):
+                out, errors = await process.communicate()
+        finally:
+            if process.returncode is None:  # with what it runs
+                os.killpg(process.pid, signal.SIGKILL)
         assert 0 == process.returncode, f"{commands}{out.decode()}{errors.decode()}{self.served}"
         return out.decode()
 
@@ -99,8 +104,12 @@ class Reader:
         if self._serving and self._hearing:
             if self._serving.returncode is None:
                 self._serving.send_signal(signal.SIGINT)
-            async with asyncio.timeout(WAIT):
-                await self._serving.wait()
+            try:
+                async with asyncio.timeout(WAIT):
+                    await self._serving.wait()
+            finally:
+                if self._serving.returncode is None:
+                    self._serving.kill()
             await self._hearing
 
     async def is_asked(self) -> None:
