@@ -13,6 +13,7 @@ from tests.environments import INSTALL_SECONDS, run
 from tests.harness import Harness
 from tests.llamaindex_host import KINDS, LONG, Host, asked, failure, hosting
 from tests.servers import Server
+from tests.test_streaming import ended, text_said, until
 from workflows.contract import TaskRecord
 
 pytestmark = [pytest.mark.rare, pytest.mark.timeout(INSTALL_SECONDS)]
@@ -228,3 +229,21 @@ def test_what_cannot_be_a_kind_is_refused_when_it_is_made(llamaindex: Path, tmp_
     shutil.copytree(KINDS, tmp_path, dirs_exist_ok=True)
     told = run(tmp_path, llamaindex / "python", "-c", REFUSED).splitlines()
     assert TOLD == [line[: len(start)] for line, start in zip(told, TOLD, strict=True)]
+
+
+async def test_an_agent_tells_its_text_and_the_tools_it_calls_where_that_is_asked_for(
+    harness: Harness, agents: Agents
+) -> None:
+    session, before = await harness.open(), agents.steps().count("streamed")
+    words = "What is the order of the day, and of the next one?"
+    told, plain = [
+        await until(session.stream(await agents.submit(session, text, stream=asked)), ended)
+        for text, asked in ((words, True), (words, False))
+    ]
+    assert f"first you asked: {words}" == text_said(told)
+    assert 3 < len([event for event in told if event.text])
+    assert 1 == len([event for event in plain if event.text])
+    called = await until(session.stream(await agents.submit(session, "look_up A7", stream=True)), ended)
+    assert [{"name": "look_up", "arguments": {"order": "A7"}}] == [e.data for e in called if e.type == "tool_call"]
+    assert "A7: 42 euros" == text_said(called)
+    assert 1 + 2 == agents.steps().count("streamed") - before

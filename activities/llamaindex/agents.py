@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities import stream
 from activities.llamaindex.calls import ModelAnswer, ModelCall, Offered, ToolAnswer
 from activities.models.hiding import Secrets
 from activities.models.openai import RETRYABLE_REFUSALS
@@ -34,12 +36,14 @@ def model_activity(name: str, model: Any, tools: Mapping[str, Any]) -> Callable[
     async def ask_model(call: ModelCall) -> ModelAnswer:
         offered = {tool.name: tool for tool in call.offered}
         messages = [ChatMessage.model_validate(message) for message in call.messages]
-        if call.tools is None:
-            asking = model.achat(messages, **call.options)
-        else:
-            usable = [_tool(offered[t]) if t in offered else tools[t] for t in call.tools]
-            asking = model.achat_with_tools(usable, chat_history=messages, **call.options)
-        outcome = await _asked(asking, model)
+        async with stream.emitting() as out:
+            if call.tools is None:
+                asking = model.achat(messages, **call.options)
+            else:
+                usable = [_tool(offered[t]) if t in offered else tools[t] for t in call.tools]
+                ask = partial(_told, out, model) if out.asked else model.achat_with_tools
+                asking = ask(usable, chat_history=messages, **call.options)
+            outcome = await _asked(asking, model)
         # Raised in an except block it would carry the provider's error along, with its headers and the key.
         if isinstance(outcome, ApplicationError):
             raise outcome
@@ -70,6 +74,23 @@ def tool_activity(name: str, tool: Any) -> Callable[[dict[str, Any]], Awaitable[
         return ToolAnswer(blocks=blocks, error=output.is_error)
 
     return call_tool
+
+
+async def _told(out: stream.Emitter, model: Any, usable: list[Any], **options: Any) -> Any:
+    """The whole answer of a model, told while it is written; and the tools that it calls, as `tool_call`."""
+    whole: Any = None
+    try:
+        async for whole in await model.astream_chat_with_tools(usable, **options):
+            out.text(whole.delta or "")
+    except NotImplementedError:  # of a model that cannot
+        if whole is None:
+            return await model.achat_with_tools(usable, **options)
+        raise
+    if whole is None:
+        raise ApplicationError("the model's stream had nothing in it", type="EmptyModelReply")
+    for call in model.get_tool_calls_from_response(whole, error_on_no_tool_call=False):
+        out.event("tool_call", {"name": call.tool_name, "arguments": _json(call.tool_kwargs)})
+    return whole
 
 
 async def _asked(asking: Awaitable[Any], model: Any) -> ModelAnswer | ApplicationError:
@@ -138,11 +159,15 @@ def _refused(error: Exception) -> bool:
 
 
 async def _beating(work: Awaitable[_Result]) -> _Result:
-    """The result of `work`, with heartbeats meanwhile: they tell that the worker lives, and bring a cancellation."""
+    """The result of `work`, with heartbeats meanwhile: they tell that the worker lives, and bring a cancellation.
+
+    Where a stream is open the beats are its own, and the worker repeats them.
+    """
     running = asyncio.ensure_future(_contained(work))
     try:
         while not (await asyncio.wait({running}, timeout=limits.MODEL_HEARTBEAT_SECONDS / 3))[0]:
-            activity.heartbeat()
+            if stream.emitter() is None:
+                activity.heartbeat()
         return running.result()
     finally:
         if running.cancel():

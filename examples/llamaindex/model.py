@@ -37,6 +37,16 @@ class Pretence(MockFunctionCallingLLM):
         usage = {"prompt_tokens": len(chat_history), "completion_tokens": 1}
         return ChatResponse(message=ChatMessage(role="assistant", blocks=[block]), additional_kwargs=usage)
 
+    async def astream_chat_with_tools(self, tools: Any, chat_history: Any = None, **_: Any) -> Any:
+        """The same answer, as one piece."""
+        answer = await self.achat_with_tools(tools, chat_history)
+
+        async def pieces() -> Any:
+            answer.delta = answer.message.content
+            yield answer
+
+        return pieces()
+
     def get_tool_calls_from_response(self, response: Any, **_: Any) -> list[ToolSelection]:
         """The calls in an answer."""
         calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]

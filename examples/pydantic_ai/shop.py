@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDenied
 from pydantic_ai.durable_exec.temporal import PydanticAIPlugin, PydanticAIWorkflow, TemporalDurability
-from pydantic_ai.messages import ModelMessagesTypeAdapter
+from pydantic_ai.messages import ModelMessagesTypeAdapter as Messages
 from temporalio import workflow
 from temporalio.plugin import SimplePlugin
 from temporalio.workflow import ActivityConfig
@@ -47,19 +47,19 @@ class PydanticShopWorkflow(PydanticAIWorkflow):
 
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
-        history, usage = ModelMessagesTypeAdapter.validate_python(history_of(task)), UsageSum()
-        result = await agent.run(str(task.input), message_history=history)
-        usage.add(result.usage)
-        while isinstance(result.output, DeferredToolRequests):
+        usage, new = UsageSum(), []
+        result = await agent.run(str(task.input), message_history=Messages.validate_python(history_of(task)))
+        while True:
+            usage.add(result.usage)
+            new += Messages.dump_python(result.new_messages(), mode="json")
+            if not isinstance(result.output, DeferredToolRequests):
+                return TaskOutput(output=result.output, patch=history_patch(task, new), usage=usage.total)
             answers = DeferredToolResults()
             for call in result.output.approvals:
                 said = await ask_approval(task, call.tool_name, call.args)
                 yes, no = ToolApproved(override_args=said.arguments), ToolDenied(said.reason or "a person refused")
                 answers.approvals[call.tool_call_id] = yes if said.approved else no
             result = await agent.run(message_history=result.all_messages(), deferred_tool_results=answers)
-            usage.add(result.usage)
-        new = ModelMessagesTypeAdapter.dump_python(result.all_messages()[len(history) :], mode="json")
-        return TaskOutput(output=result.output, patch=history_patch(task, new), usage=usage.total)
 
 
 KINDS = [SimplePlugin("pydantic-ai shop", workflows=[PydanticShopWorkflow]), PydanticAIPlugin()]  # in this order

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,21 @@ class Scripted(MockFunctionCallingLLM):
         usage = {"prompt_tokens": len(chat_history), "completion_tokens": 1}
         raw = {"usage": usage, "choices": [{"finish_reason": "length" if "long" in words else "stop"}]}
         return ChatResponse(message=ChatMessage(role="assistant", blocks=blocks), raw=raw)
+
+    async def astream_chat_with_tools(self, tools: Any, chat_history: Any = None, **_: Any) -> Any:
+        """Word by word, 0.3 s apart; each state has all of the message so far, as LlamaIndex has it."""
+        whole = await self.achat_with_tools(tools, chat_history)
+        log("streamed")
+
+        async def states() -> Any:
+            words = re.findall(r"\S+\s*", whole.message.content or "")
+            for number, word in enumerate(words, 1):
+                await asyncio.sleep(0.3)
+                yield ChatResponse(message=ChatMessage(role="assistant", content="".join(words[:number])), delta=word)
+            whole.delta = ""
+            yield whole
+
+        return states()
 
     def get_tool_calls_from_response(self, response: Any, **_: Any) -> Any:
         return [
