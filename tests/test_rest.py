@@ -44,6 +44,9 @@ async def test_a_session_that_rests_is_handed_over_and_knows_all_it_knew(virtual
             await talked(session, TASKS, first=5 + (age - 1) * TASKS)
             before = (await session.snapshot(), await session.context(), await session.task("task-0"))
         assert await virtual.pass_days(session.id, 1.5 * limits.REST_SECONDS / DAY)
+        async with asyncio.timeout(WAIT):
+            while await hand_overs(session) < age:  # noqa: ASYNC110 (the server has no event for it)
+                await asyncio.sleep(0.05)
         assert age == await hand_overs(session)
         await snapshot_when(session, lambda s: s.status == "idle")  # its new run may not have begun
         after = (await session.snapshot(), await session.context(), await session.task("task-0"))

@@ -31,6 +31,10 @@ QUICK = 2.0
 """Seconds that the prompt stays away for an answer; with a slower one it comes back, and the answer is shown above."""
 
 
+SILENT = 10.0
+"""The same, once text comes: a tool that is called in between most often takes less, a dead worker more."""
+
+
 @verb("chat demo", TASKS)
 async def chat(session: a.SessionId, *, stream: a.Stream = True) -> None:
     """Hold a conversation.
@@ -188,7 +192,7 @@ class Conversation:
     async def _hear(self, asked: Asked) -> None:
         """Keep the prompt away for a moment: most often the answer, or what the task asks, is there by then.
 
-        While text comes it stays away, until Ctrl-C brings it back.
+        While text comes it stays away, until that is silent for a while or Ctrl-C brings it back.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(QUICK) as away:
@@ -211,7 +215,7 @@ class Conversation:
                 asked.cursor = event.cursor
                 text = "" if event.type == "restarted" else text + (event.text or "")
                 if text:
-                    away.reschedule(None)
+                    away.reschedule(loop.time() + SILENT)
                     tell(text, None)
 
     def _expect(self, task_id: str, question: str, *, in_view: bool) -> Asked:
