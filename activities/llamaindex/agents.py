@@ -1,10 +1,9 @@
 """The activities of an agent of LlamaIndex: one for its model, one for each of its tools."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.tools import FunctionTool, ToolMetadata
@@ -13,14 +12,15 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import stream
+from activities.beating import beating
 from activities.llamaindex.calls import ModelAnswer, ModelCall, Offered, ToolAnswer
 from activities.models.hiding import Secrets
 from activities.models.openai import RETRYABLE_REFUSALS
 from workflows.wire import limits
 from workflows.wire.encoding import carried, clip, plain
-from workflows.wire.escapes import contained
 
-_Result = TypeVar("_Result")
+_PAUSE = limits.MODEL_HEARTBEAT_SECONDS / 3
+"""Between beats: one that comes late is made up for by the next."""
 
 _MISTAKES = (TypeError, AttributeError, NameError, NotImplementedError, AssertionError, ImportError)
 """What only other code mends."""
@@ -61,7 +61,7 @@ def tool_activity(name: str, tool: Any) -> Callable[[dict[str, Any]], Awaitable[
     @activity.defn(name=name)
     async def call_tool(arguments: dict[str, Any]) -> ToolAnswer:
         try:
-            output = await _beating(tool.acall(**arguments))
+            output = await beating(tool.acall(**arguments), _PAUSE)
         except ApplicationError:
             raise
         except Exception as error:  # noqa: BLE001 (whatever a tool may raise)
@@ -95,7 +95,7 @@ async def _told(out: stream.Emitter, model: Any, usable: list[Any], **options: A
 
 async def _asked(asking: Awaitable[Any], model: Any) -> ModelAnswer | ApplicationError:
     try:
-        reply = await _beating(asking)
+        reply = await beating(asking, _PAUSE)
     except ApplicationError:
         raise
     except Exception as error:  # noqa: BLE001 (whatever a provider's client may raise)
@@ -156,24 +156,3 @@ def _refused(error: Exception) -> bool:
     status = getattr(error, "status_code", None)
     refused = isinstance(status, int) and 400 <= status < 500 and status not in RETRYABLE_REFUSALS  # noqa: PLR2004
     return refused or isinstance(error, _MISTAKES)
-
-
-async def _beating(work: Awaitable[_Result]) -> _Result:
-    """The result of `work`, with heartbeats meanwhile: they tell that the worker lives, and bring a cancellation.
-
-    Where a stream is open the beats are its own, and the worker repeats them.
-    """
-    running = asyncio.ensure_future(_contained(work))
-    try:
-        while not (await asyncio.wait({running}, timeout=limits.MODEL_HEARTBEAT_SECONDS / 3))[0]:
-            if stream.emitter() is None:
-                activity.heartbeat()
-        return running.result()
-    finally:
-        if running.cancel():
-            await asyncio.wait({running})
-
-
-async def _contained(work: Awaitable[_Result]) -> _Result:
-    with contained():  # out of a task of its own an exit would end the worker
-        return await work

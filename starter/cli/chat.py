@@ -93,10 +93,8 @@ class Conversation:
     async def run(self) -> None:
         """Talk until the person leaves, or stdin ends and everything asked is answered."""
         await self._enter()
-        works = (self._listen, self._print_answers, self._print_questions)
-        done, _ = await asyncio.wait(
-            {asyncio.create_task(work()) for work in works}, return_when=asyncio.FIRST_COMPLETED
-        )
+        all_three = {asyncio.create_task(work()) for work in (self._listen, self._print_answers, self._print_questions)}
+        done, _ = await asyncio.wait(all_three, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
 
