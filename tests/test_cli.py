@@ -11,7 +11,6 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,8 @@ from temporalio.client import Client
 from starter.cli import main
 from starter.cli.app import SERVERS
 from starter.dev_server import DevServer
+from tests import command_lines
+from tests.command_lines import Ran
 from tests.harness import WAIT, Harness, snapshot_when
 from workflows.contract import ContextView, Snapshot, TaskRecord
 
@@ -27,32 +28,11 @@ ROOT = Path(__file__).resolve().parents[1]
 BANANA = "What colour is a banana?"
 
 
-@dataclass
-class Ran:
-    """What a command printed and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 Command = Callable[..., Awaitable[Ran]]
 
 
 async def _run(*words: str, stdin: str = "", **environment: str) -> Ran:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "starter",
-        *words,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), WAIT)
-    return Ran(process.returncode or 0, out.decode(), err.decode())
+    return await command_lines.run(*words, stdin=stdin, wait=WAIT, **environment)
 
 
 @pytest.fixture
@@ -283,14 +263,9 @@ class OnTerminal:
     def __init__(self, *words: str, **environment: str) -> None:
         self._ours, theirs = pty.openpty()
         self._output = self.printed = b""
-        self.process = subprocess.Popen(  # noqa: S603 (our own arguments)
-            [sys.executable, "-m", "starter", *words],
-            cwd=ROOT,
-            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", **environment},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
+        terminal = {"TERM": "xterm-256color", "COLUMNS": "200"}
+        self.process = command_lines.started(
+            *words, environment={**terminal, **environment}, streams=(theirs, theirs, theirs)
         )
         os.close(theirs)
 
@@ -306,11 +281,12 @@ class OnTerminal:
         self._output = self._output.partition(text.encode())[2]
 
     async def ended(self) -> int:
-        return await asyncio.to_thread(self.process.wait, WAIT)
+        async with asyncio.timeout(WAIT):
+            return await self.process.wait()
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.process.send_signal(signal.SIGKILL)
+        self.process.ended()
         os.close(self._ours)
 
 
@@ -395,7 +371,7 @@ async def test_no_worker_has_its_own_exit_code_and_loses_nothing(server: DevServ
 
 
 def _python(code: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)  # noqa: S603 (ours)
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)  # noqa: S603 (our own)
 
 
 def test_the_help_is_quick_and_a_missing_extra_is_named() -> None:

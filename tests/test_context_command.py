@@ -8,9 +8,10 @@ import pytest
 from starter.cli.difference import Changed, Difference
 from starter.cli.views import apart
 from starter.dev_server import DevServer
+from tests.command_lines import Ran
 from tests.harness import Harness, run_task
 from tests.samples import NOW, accepted
-from tests.test_cli import Ran, _run, on_terminal
+from tests.test_cli import _run, on_terminal
 from workflows.contract import ContextPatch
 from workflows.state.context import SessionContext
 
