@@ -1,6 +1,6 @@
 """The barest session there can be: signal, child workflow, one activity, result. The limit that ours is measured by.
 
-No models, no validation, no ids remembered, no failure handled.
+No models, no validation, no failure handled, nothing remembered but the newest answer.
 """
 
 from datetime import timedelta
@@ -30,6 +30,7 @@ class BareSession:
     def __init__(self) -> None:
         self.pending: list[dict[str, str]] = []
         self.closing = False
+        self.newest: list[str] = []
 
     @workflow.run
     async def run(self) -> None:
@@ -39,7 +40,13 @@ class BareSession:
                 return
             task = self.pending.pop(0)
             task_id = f"{workflow.info().workflow_id}/{task['task_id']}"
-            await workflow.execute_child_workflow(BareTask.run, task["input"], id=task_id)
+            said = await workflow.execute_child_workflow(BareTask.run, task["input"], id=task_id)
+            self.newest = [task["task_id"], said]
+
+    @workflow.query
+    def answer(self, task_id: str) -> str | None:
+        """What the newest task said, if it is that one."""
+        return self.newest[1] if self.newest[:1] == [task_id] else None
 
     @workflow.signal
     def submit(self, task: dict[str, str]) -> None:

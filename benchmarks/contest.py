@@ -66,7 +66,7 @@ async def closed_loop(temporal: Client, contestant: Contestant, tasks: int) -> L
     A task counts from its signal until its child's completion stands in the session's history: the same moment for
     both, and no polling that would cost one of them more.
     """
-    session = await _opened(temporal, contestant)
+    session = await opened(temporal, contestant)
     seconds = []
     async with Completions(session) as completed:
         for number in range(tasks):
@@ -92,7 +92,7 @@ async def closed_loop(temporal: Client, contestant: Contestant, tasks: int) -> L
 
 async def burst(temporal: Client, contestant: Contestant, server: DevServer, sessions: int, tasks: int) -> Burst:
     """Submit all tasks of all sessions at once, and wait until every session has drained."""
-    handles = [await _opened(temporal, contestant) for _ in range(sessions)]
+    handles = [await opened(temporal, contestant) for _ in range(sessions)]
     before = cpu_seconds(*contestant.pids), cpu_seconds(server.pid)
     started = time.perf_counter()
     await asyncio.gather(*(_drained(handle, tasks) for handle in handles))
@@ -104,7 +104,8 @@ async def burst(temporal: Client, contestant: Contestant, server: DevServer, ses
     )
 
 
-async def _opened(temporal: Client, contestant: Contestant) -> WorkflowHandle[object, object]:
+async def opened(temporal: Client, contestant: Contestant) -> WorkflowHandle[object, object]:
+    """A new session of it."""
     session_id = f"{contestant.name}-{uuid.uuid4().hex[:12]}"
     return await temporal.start_workflow(contestant.workflow_type, id=session_id, task_queue=contestant.queue)
 
