@@ -1,8 +1,8 @@
 """Commands of `python -m starter` as processes of their own, without half a second of imports for each.
 
 A process that has imported the command line, and begun nothing else, forks one process a command: with its arguments,
-environment, standard streams and exit code like any other. Started the long way it is by the tests of the examples, of
-the gateway and of `watch`.
+environment, standard streams and exit code like any other. Started the long way it is by the tests of the
+gateway and of `watch`.
 """
 
 import asyncio

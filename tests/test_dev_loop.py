@@ -133,6 +133,7 @@ async def test_a_gateway_whose_port_is_taken_is_told_and_the_rest_goes_on(tmp_pa
             assert 0 == await loop.stop(), loop.said
 
 
+@pytest.mark.rare
 async def test_a_restart_takes_no_longer_than_the_worker_needs_to_start(loop: Loop) -> None:
     """Seconds on an idle machine; most of a loaded one's belong to others."""
     session = await (await SessionClient.connect(loop.address)).open("shop")

@@ -42,7 +42,7 @@ async def final(temporal: Client, workflow_id: str) -> bool:
     return isinstance(cause, ApplicationError) and cause.non_retryable
 
 
-@pytest.mark.parametrize("cached", [0, 100])
+@pytest.mark.parametrize("cached", [pytest.param(0, marks=pytest.mark.rare), 100])
 async def test_an_exit_ends_its_task_by_name_and_the_worker_goes_on(temporal: Client, cached: int) -> None:
     harness = Harness(temporal)
     async with harness.worker(ExitingModel(), activities=[leave], max_cached_workflows=cached):

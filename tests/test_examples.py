@@ -7,7 +7,6 @@ pydantic-ai and LangGraph are in our own environment. Each of the others is inst
 import ast
 import asyncio
 import json
-import os
 import re
 import shlex
 import sys
@@ -23,6 +22,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from benchmarks.agents import EXAMPLES, Example, attempts, code_lines
 from starter.client import Session
 from starter.program import ROOT
+from tests import command_lines
 from tests.environments import INSTALL_SECONDS, copied_source, ran, run
 from tests.harness import WAIT, run_task, snapshot_when
 from tests.openai_server import OpenAIServer, Reply, ok
@@ -284,16 +284,13 @@ async def test_the_commands_of_the_readme_come_right(server: Server, tmp_path: P
     said = []
     async with open_shop(EXAMPLES[0], Path(sys.executable), server, tmp_path) as shop:
         session = shop.harness.client.get(f"readme-{uuid.uuid4().hex}")
-        environment = {**os.environ, "TEMPORAL_ADDRESS": server.address, "SESSIONS_TASK_QUEUE": shop.harness.queue}
+        environment = {"TEMPORAL_ADDRESS": server.address, "SESSIONS_TASK_QUEUE": shop.harness.queue}
         for verb, rest in commands:
             if verb == "respond":  # as a person does, who has seen the question
                 await snapshot_when(session, _waits)
-            words = [sys.executable, "-m", "starter", verb, session.id, *shlex.split(rest)]
-            process = await asyncio.create_subprocess_exec(
-                *words, cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE
-            )
-            said.append((verb, (await process.communicate())[0].decode().strip()))
-            assert 0 == process.returncode, verb
+            command = await command_lines.run(verb, session.id, *shlex.split(rest), wait=WAIT, **environment)
+            said.append((verb, command.out.strip()))
+            assert 0 == command.code, verb
     assert ["open", "ask", "submit", "respond", "ask"] == [verb for verb, _ in said]
     assert ["A7 cost 42 euros.", "You first asked: What does A7 cost?"] == [
         text for verb, text in said if verb == "ask"

@@ -65,7 +65,13 @@ def how(record: TaskRecord) -> tuple[str, Any]:
     return record.status, record.error or record.output
 
 
-@pytest.mark.parametrize(("kind", "tool"), ERRANDS.values(), ids=ERRANDS)
+@pytest.mark.parametrize(
+    ("kind", "tool"),
+    [
+        pytest.param(*errand, id=name, marks=() if name == "coroutine" else pytest.mark.rare)
+        for name, errand in ERRANDS.items()
+    ],
+)
 async def test_after_a_workers_death_in_a_tool_only_the_tool_is_repeated_and_soon(
     server: Server, elsewhere: Harness, log: Path, kind: str, tool: str
 ) -> None:

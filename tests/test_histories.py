@@ -73,14 +73,17 @@ def recorded() -> dict[str, list[store.Recorded]]:
     return store.read(store.present_version())
 
 
-@pytest.mark.parametrize("changed", [OneGuardedCommandMore, MoreTalkative])
+@pytest.mark.parametrize("changed", [OneGuardedCommandMore, pytest.param(MoreTalkative, marks=pytest.mark.rare)])
 async def test_a_change_that_gives_the_same_commands_replays(
     recorded: dict[str, list[store.Recorded]], changed: type
 ) -> None:
     assert {} == await broken(recorded, changed)
 
 
-@pytest.mark.parametrize("changed", [OneCommandMore, OneCommandMoreForGood, ShorterRuns])
+@pytest.mark.parametrize(
+    "changed",
+    [OneCommandMore, *(pytest.param(other, marks=pytest.mark.rare) for other in (OneCommandMoreForGood, ShorterRuns))],
+)
 async def test_a_change_of_commands_is_found(recorded: dict[str, list[store.Recorded]], changed: type) -> None:
     failures = await broken(recorded, changed)
     assert "conversation" in {name.split(":")[0] for name in failures}
@@ -101,6 +104,7 @@ async def _rings_late(alarm: Alarm, at: datetime) -> None:
     alarm._at, alarm._timer, alarm.rang = None, None, True
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize(
     ("target", "changed"),
     [
@@ -116,6 +120,7 @@ async def test_other_durations_and_texts_replay(
     assert {} == await broken(recorded)
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize(
     ("target", "changed", "scenario"),
     [

@@ -219,7 +219,7 @@ ALONE = KINDS[:1]
 """
 
 
-@pytest.mark.parametrize("attribute", ["REVERSED", "ALONE"])
+@pytest.mark.parametrize("attribute", [pytest.param("REVERSED", marks=pytest.mark.rare), "ALONE"])
 @pytest.mark.parametrize("apart", [False, True], ids=["beside sessions", "apart"])
 async def test_agents_that_no_plugin_registers_are_named_before_the_worker_is_ready(
     folder: Path, server: Server, elsewhere: Harness, attribute: str, apart: bool

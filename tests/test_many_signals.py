@@ -97,6 +97,7 @@ async def test_a_run_full_of_signals_refuses_by_name_without_a_worker_and_goes_o
             assert {"completed"} == {(await session.result(task_id, WAIT)).status for task_id in sent}
 
 
+@pytest.mark.rare
 async def test_2500_signals_that_came_without_a_worker_are_taken_in_shares(tmp_path: Path) -> None:
     """One workflow task brings them all, and the SDK gives it two seconds; a share takes a tenth of one."""
     async with running(own_server(database=tmp_path / "temporal.db")) as server:

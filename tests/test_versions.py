@@ -109,7 +109,7 @@ async def _all_converse(sessions: Iterable[Session], dishes: range) -> None:
 @pytest.mark.parametrize(
     ("count", "behavior", "changed"),
     [
-        (12, PINNED, OneCommandMore),
+        (9, PINNED, OneCommandMore),
         pytest.param(12, AUTO_UPGRADE, OneGuardedCommandMore, marks=pytest.mark.rare),
         pytest.param(50, PINNED, OneCommandMore, marks=pytest.mark.rare),
     ],

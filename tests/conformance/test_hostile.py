@@ -120,7 +120,7 @@ async def test_any_query_is_answered_or_refused_and_changes_nothing(
     assert before == await victim.snapshot()
 
 
-@often(10)
+@often(5)
 @given(st.lists(JSON, min_size=10, max_size=12))
 async def test_any_json_goes_into_a_task_and_comes_out_the_same(victim: Session, values: list[Any]) -> None:
     tasks = [await victim.submit("Echo", value, context={"read": "none", "transcript": 0}) for value in values]
