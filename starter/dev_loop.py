@@ -27,7 +27,7 @@ AGAIN = "; it starts again when a file changes"
 SHOWN = 3
 """Changed files that are named; the rest are counted."""
 
-GATEWAY_NEEDS = ("starlette", "uvicorn")
+GATEWAY_NEEDS = ("ag_ui", "starlette", "uvicorn")
 """What the gateway is made of; without it, there is none."""
 
 Tell = Callable[[str], None]
