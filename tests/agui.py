@@ -34,18 +34,22 @@ class Thread:
         """Add a message of the user's."""
         self.messages.append({"id": uuid.uuid4().hex, "role": "user", "content": words})
 
-    async def run(self, door: Gateway, words: str | None = None, **more: Any) -> list[dict[str, Any]]:
+    async def run(self, door: Gateway | str, words: str | None = None, **more: Any) -> list[dict[str, Any]]:
         """The events of a run, applied."""
         if words is not None:
             self.say(words)
         return [event async for event in self.events(door, **more)]
 
-    async def answer(self, door: Gateway, payload: Any, status: str = "resolved", **more: Any) -> list[dict[str, Any]]:
+    async def answer(
+        self, door: Gateway | str, payload: Any, status: str = "resolved", **more: Any
+    ) -> list[dict[str, Any]]:
         """The run that answers what is asked."""
         entry = {"interruptId": self.interrupts[0]["id"], "status": status, "payload": payload}
         return await self.run(door, resume=[entry], **more)
 
-    async def cut(self, door: Gateway, until: Callable[[dict[str, Any]], Any], **more: Any) -> list[dict[str, Any]]:
+    async def cut(
+        self, door: Gateway | str, until: Callable[[dict[str, Any]], Any], **more: Any
+    ) -> list[dict[str, Any]]:
         """The events up to one, and then the client leaves."""
         seen = []
         async for event in self.events(door, **more):
@@ -54,11 +58,11 @@ class Thread:
                 return seen
         raise AssertionError(seen)
 
-    async def events(self, door: Gateway, **more: Any) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, door: Gateway | str, **more: Any) -> AsyncIterator[dict[str, Any]]:
         """The events of a run, each applied, as they come."""
         headers = {"authorization": f"Bearer {self._key}", "accept": "text/event-stream"}
         async with (
-            httpx.AsyncClient(base_url=door.url, timeout=WAIT) as client,
+            httpx.AsyncClient(base_url=door if isinstance(door, str) else door.url, timeout=WAIT) as client,
             client.stream("POST", self._path, json=self.body(**more), headers=headers) as answer,
         ):
             if answer.status_code != httpx.codes.OK:

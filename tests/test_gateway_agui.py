@@ -118,6 +118,10 @@ async def test_a_question_is_an_interrupt_and_answered_at_the_other_gateway(plac
     )
     await thread.run(place.one, resume=entry, run_id="yes")  # repeated, as after a cut
     assert "Why?" == thread.interrupts[0]["message"]
+    for other in ({"payload": False}, {"payload": "perhaps"}, {"status": "cancelled"}):
+        with pytest.raises(httpx.HTTPStatusError) as refused:
+            await thread.run(place.one, resume=[{**entry[0], **other}])
+        assert (409, "not_waiting") == _refused(refused.value)
     ended = await thread.answer(place.one, "it is Tuesday")
     assert {"did": "deploy", "why": "it is Tuesday"} == ended[-1]["result"] == json.loads(thread.shown()[-1][1])
     assert {"done": ["deploy"]} == thread.state

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import signal
 from datetime import timedelta
@@ -45,6 +46,7 @@ async def _ran(folder: Path, seconds: float, *command: str | Path) -> str:
 
 async def _installed(folder: Path, package: str, script: Path) -> Path:
     """The script in a folder that has the package."""
+    await asyncio.to_thread(folder.mkdir, exist_ok=True)
     await _ran(folder, INSTALL_SECONDS, "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", package)
     return Path(shutil.copy(script, folder))
 
@@ -100,6 +102,16 @@ async def test_the_official_agent_of_ag_ui(server: Server, elsewhere: Harness, t
         "error": [400, "unsupported_parameter", "tools"],
         "failed": ["OutOfTea", "out of tea"],
     } == found
+
+
+async def test_what_the_page_of_ag_ui_says_is_what_happens(server: Server, harness: Harness, tmp_path: Path) -> None:
+    [code] = re.findall(r"```js\n(.*?)```", (ROOT / "docs/agui.md").read_text(), re.DOTALL)
+    async with gateway(server, harness, kinds="Approve") as door:
+        code = code.replace("http://127.0.0.1:8243", door.url)
+        said = "console.log(JSON.stringify([asked, agent.pendingInterrupts].flat().map((each) => each.message)));"
+        (tmp_path / "written.mjs").write_text(f'const key = "none";\n{code}{said}')
+        script = await _installed(tmp_path / "npm", AGUI_PACKAGE, tmp_path / "written.mjs")
+        assert ["deploy?", "Why?"] == json.loads(await _ran(tmp_path / "npm", WAIT, "node", script))
 
 
 async def test_the_agent_of_ag_ui_runs_again_when_its_gateway_is_killed_in_mid_stream(

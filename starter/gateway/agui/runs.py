@@ -1,9 +1,11 @@
 """`/agui`: a thread is a session, a run is a task, or the answer to what one asks."""
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from typing import Any
 
+from ag_ui.core import ResumeEntry
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from temporalio.service import RPCError
@@ -13,12 +15,14 @@ from starter.client.calls import NoWorkerError
 from starter.gateway.agui.interrupts import answer_in, question_in, said
 from starter.gateway.agui.requests import Asked, asked_of_run, checked
 from starter.gateway.agui.streams import RunStream
+from starter.gateway.answers import given_answer
 from starter.gateway.asking import NoAnswerError, answer, choice, events_of, present, session_id_of, task_id_of
 from starter.gateway.bodies import read_json
 from starter.gateway.callers import Caller, Desk, Found, caller_of
 from starter.gateway.errors import invalid
 from starter.gateway.sse import streamed
 from workflows.contract import Question, TaskRecord
+from workflows.wire.encoding import alike
 from workflows.wire.errors import ErrorType, SessionError
 
 THREAD = "agui-"
@@ -26,6 +30,10 @@ THREAD = "agui-"
 
 BY_ID = "session:"
 """Before the id of a session of the caller's that was opened elsewhere, in the place of a thread's."""
+
+
+PASSED_SECONDS = 0.5
+"""Until then an answer that a session has taken is in its task's history: that is one workflow task of it."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ class Runs:
         return Begun(session, task_id)
 
     async def _resumed(self, session: Session, asked: Asked) -> Begun:
-        """The answer to an interrupt. One that was given already is no fault of a repeated run."""
+        """The answer to an interrupt. The same one as was given already is no fault: a run may be repeated."""
         entry = asked.resume
         found = question_in(entry.interrupt_id) if entry else None
         if entry is None or found is None:
@@ -126,6 +134,8 @@ class Runs:
             raise invalid("resume.0.interruptId", "is the id of no interrupt of this thread") from None
         question = record.waiting_for
         if question is None or question.id != question_id:
+            if not await _repeats(session, record, question_id, entry):
+                raise SessionError(ErrorType.NOT_WAITING, "that is no longer asked, and was not answered so")
             return Begun(session, task_id, question_id)
         if entry.status == "cancelled":
             await session.cancel(task_id, "the question was left unanswered")
@@ -151,6 +161,20 @@ async def _answered(
         return Begun(session, record.task_id, note=str(error))
     await answer(session, record.task_id, question, value)
     return Begun(session, record.task_id, question.id, refused=said(value) if question.data is not None else None)
+
+
+async def _repeats(session: Session, record: TaskRecord, question_id: str, entry: ResumeEntry) -> bool:
+    """Whether that is what the question was answered with."""
+    if entry.status == "cancelled":
+        return record.status == "cancelled"
+    given = await given_answer(session, record.task_id, question_id)
+    if given is None and record.status == "running":  # the session has taken it, and is passing it on
+        await asyncio.sleep(PASSED_SECONDS)
+        given = await given_answer(session, record.task_id, question_id)
+    try:
+        return given is not None and alike(answer_in(given.question, entry.payload), given.value)
+    except NoAnswerError:
+        return False
 
 
 async def _values(session: Session) -> dict[str, Any] | None:
