@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner
 
 from activities.models.offline import OfflineModel
 from starter.client import Session
 from starter.gateway.asking import session_id_of
 from starter.gateway.keys import KeyFile
+from starter.serving.registration import register_search_attributes
 from tests.agui import Thread, names
 from tests.gateways import Gateway, gateway
 from tests.harness import Harness, snapshot_when
@@ -56,6 +58,8 @@ async def place(server: Server, temporal: Client, tmp_path_factory: pytest.TempP
             queue=harness.queue,
             kinds=[*KINDS, *TEST_KINDS, TellWorkflow],
             activities=[tell],
+            search_attributes=await register_search_attributes(temporal),
+            workflow_runner=UnsandboxedWorkflowRunner(),  # a sandbox for each of these tasks costs seconds
             max_heartbeat_throttle_interval=timedelta(milliseconds=20),
         ),
         gateway(server, harness, **settings) as one,
@@ -130,14 +134,17 @@ async def test_a_question_is_an_interrupt_and_answered_at_the_other_gateway(plac
 
 async def test_a_message_is_an_answer_too_and_one_that_is_none_says_so_and_asks_again(place: Place) -> None:
     thread = Thread(place.ada, "Approve")
+    before = Thread(place.ada, thread_id=thread.id)
+    await before.run(place.one, BANANA, run_id="before")
     await thread.run(place.one, "rain", run_id="asks")
     asked = thread.interrupts[0]
+    assert YELLOW == (await before.run(place.other, run_id="before"))[-1]["result"]  # repeated, it is no answer
     await thread.run(place.other, "hm")
     assert "That is none of the answers to what was asked.\n\nrain?" == thread.interrupts[0]["message"]
     assert asked["id"] == thread.interrupts[0]["id"]
     ended = await thread.run(place.other, " No.")
     assert ("left alone", []) == (ended[-1]["result"], thread.interrupts)
-    assert 1 == (await place.session(thread).snapshot()).counters.submitted
+    assert 2 == (await place.session(thread).snapshot()).counters.submitted
 
 
 @pytest.mark.parametrize(
@@ -219,8 +226,14 @@ async def test_an_attempt_that_begins_again_takes_back_what_was_said(place: Plac
         if event.get("delta") == "It is green":
             steps.put_nowait(None)
             steps.put_nowait(details(["It is yel"], attempt=2))
+        elif event.get("delta") == "It is yel":
             steps.put_nowait(["It is yellow."])
     assert ["RUN_STARTED", *SAID, "MESSAGES_SNAPSHOT", *SAID, *END] == names(seen)
+    said: dict[str, str] = {}
+    for event in seen:
+        if event["type"] == "TEXT_MESSAGE_CONTENT":
+            said[event["messageId"]] = said.get(event["messageId"], "") + event["delta"]
+    assert ["It is green", "It is yellow."] == list(said.values())
     assert [("user", BANANA), ("assistant", "It is yellow.")] == thread.shown()
 
 

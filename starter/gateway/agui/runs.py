@@ -109,7 +109,7 @@ class Runs:
         """A message is the answer to what is asked, and a task where nothing is; a repeated run is the same task."""
         session, task_id = found.session, task_id_of(asked.run_id)
         asking = await found.asking()
-        question = asking.waiting_for if asking is not None and asking.task_id != task_id else None
+        question = asking.waiting_for if asking is not None else None
         if asking is not None and question is not None and await session.task(task_id) is None:
             return await _answered(session, asking, question, asked.words)
         try:
