@@ -185,6 +185,14 @@ async def test_an_interrupt_that_is_cancelled_cancels_its_task(place: Place) -> 
     ended = await thread.answer(place.other, None, "cancelled")
     assert {"type": "cancelled"} == ended[-1]["outcome"]
     assert [] == thread.interrupts
+    await thread.run(place.one, "rain")
+    left = [{"interruptId": thread.interrupts[0]["id"], "status": "cancelled"}]
+    thread.say("snow")  # instead of an answer
+    for door in (place.other, place.one):  # repeated, as after a cut
+        await thread.run(door, resume=left, run_id="instead")
+        assert "snow?" == thread.interrupts[0]["message"]
+    counters = (await place.session(thread).snapshot()).counters
+    assert (3, 2) == (counters.submitted, counters.cancelled)
 
 
 async def _until_told(thread: Thread, door: Gateway, text: str, **more: Any) -> None:

@@ -30,8 +30,8 @@ from workflows.wire.limits import PREVIEW_BYTES
 class Asked:
     """What is asked of a thread: the user's last `words`, or an answer to what it asks (`resume`).
 
-    `kind`: null for the session's default. `messages`: all that the client shows. `state`: what a new session begins
-    with; empty where none was sent.
+    Both where a question is left unanswered for something else. `kind`: null for the session's default. `messages`: all
+    that the client shows. `state`: what a new session begins with; empty where none was sent.
     """
 
     thread_id: str
@@ -61,13 +61,15 @@ def asked_of_run(body: Mapping[str, Any], kind: str | None, settings: GatewaySet
     if given.state is not None and not isinstance(given.state, dict):
         raise invalid("state", "must be an object: it is the values of a session's context", "invalid_type")
     resume = _resume(given)
+    left = resume is not None and resume.status == "cancelled"
+    says = resume is None or (left and given.messages and isinstance(given.messages[-1], UserMessage))
     return Asked(
         thread_id=thread_id,
         run_id=run_id,
         kind=kind,
         messages=given.messages,
-        words="" if resume else _words(given.messages),
-        instructions=None if resume else _instructions(given, kind, settings),
+        words=_words(given.messages) if says else "",
+        instructions=_instructions(given, kind, settings) if says else None,
         state=given.state or {},
         resume=resume,
     )

@@ -22,8 +22,9 @@ from starter.gateway.callers import Caller, Desk, Found, caller_of
 from starter.gateway.errors import invalid
 from starter.gateway.sse import streamed
 from workflows.contract import Question, TaskRecord
-from workflows.wire.encoding import alike
+from workflows.wire.encoding import alike, preview
 from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.limits import PREVIEW_BYTES
 
 THREAD = "agui-"
 """How the ids of sessions begin that stand for a thread."""
@@ -112,12 +113,7 @@ class Runs:
         question = asking.waiting_for if asking is not None else None
         if asking is not None and question is not None and await session.task(task_id) is None:
             return await _answered(session, asking, question, asked.words)
-        try:
-            await session.submitted(asked.task_input(), task_id=task_id, kind=asked.kind, stream=True)
-        except SessionError as error:
-            if error.type != ErrorType.SESSION_CLOSED or await session.task(task_id) is None:
-                raise
-        return Begun(session, task_id)
+        return await _submitted(session, asked)
 
     async def _resumed(self, session: Session, asked: Asked) -> Begun:
         """The answer to an interrupt. The same one as was given already is no fault: a run may be repeated."""
@@ -136,11 +132,13 @@ class Runs:
         if question is None or question.id != question_id:
             if not await _repeats(session, record, question_id, entry):
                 raise SessionError(ErrorType.NOT_WAITING, "that is no longer asked, and was not answered so")
-            return Begun(session, task_id, question_id)
-        if entry.status == "cancelled":
+        elif entry.status == "cancelled":
             await session.cancel(task_id, "the question was left unanswered")
-            return Begun(session, task_id, question_id)
-        return await _answered(session, record, question, entry.payload, resumed=True)
+        else:
+            return await _answered(session, record, question, entry.payload, resumed=True)
+        if asked.words and preview(asked.task_input(), PREVIEW_BYTES) != record.input_preview:  # else it is the old one
+            return await _submitted(session, asked)
+        return Begun(session, task_id, question_id)
 
     async def _found(self, caller: Caller, thread_id: str) -> Found:
         return await self._desk.look(caller, self._session_id(caller, thread_id))
@@ -149,6 +147,16 @@ class Runs:
         if thread_id.startswith(BY_ID):
             return thread_id.removeprefix(BY_ID)
         return session_id_of(THREAD, caller.owner, thread_id)
+
+
+async def _submitted(session: Session, asked: Asked) -> Begun:
+    task_id = task_id_of(asked.run_id)
+    try:
+        await session.submitted(asked.task_input(), task_id=task_id, kind=asked.kind, stream=True)
+    except SessionError as error:  # a closed session still tells what its runs were
+        if error.type != ErrorType.SESSION_CLOSED or await session.task(task_id) is None:
+            raise
+    return Begun(session, task_id)
 
 
 async def _answered(
