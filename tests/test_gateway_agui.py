@@ -13,17 +13,20 @@ from temporalio.worker import UnsandboxedWorkflowRunner
 
 from activities.models.offline import OfflineModel
 from starter.client import Session
-from starter.gateway.asking import session_id_of
+from starter.gateway.agui.interrupts import answer_in
+from starter.gateway.agui.streams import RunStream
+from starter.gateway.asking import NoAnswerError, session_id_of
 from starter.gateway.keys import KeyFile
 from starter.serving.registration import register_search_attributes
 from tests.agui import Thread, names
 from tests.gateways import Gateway, gateway
 from tests.harness import Harness, snapshot_when
 from tests.kinds import TEST_KINDS
+from tests.samples import NOW
 from tests.servers import Server
 from tests.test_streaming import TellWorkflow, _steps, details, tell
 from worker import KINDS, build_worker
-from workflows.contract import Config
+from workflows.contract import Config, Question, TaskEvent, TaskRecord
 
 BANANA, YELLOW = "What colour is a banana?", "A ripe banana is yellow."
 SAID = ["TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END"]
@@ -374,3 +377,68 @@ async def test_what_is_not_supported_is_refused_by_its_name(place: Place) -> Non
     assert {"text": "x", "instructions": "Be brief.\n\nUnit: metre"} == told[-1]["result"]["input"]
     assert 400 == (await place.one.send("POST", "/agui/Session", place.ada, json=thread.body())).status_code
     assert 401 == (await place.one.send("POST", "/agui", json=thread.body())).status_code
+
+
+async def _told(*events: TaskEvent, messages: Any = (), **record: Any) -> list[dict[str, Any]]:
+    """What a run tells of a task that tells those events and then stands as `record` says."""
+    known = {"kind": "K", "submitted_at": NOW, "input_preview": "", **record}
+    stands = TaskRecord.model_validate({"task_id": "t", "status": "running", **known})
+
+    async def happening() -> AsyncIterator[TaskEvent]:
+        for event in events:
+            yield event
+        yield TaskEvent(type="ended", cursor="1.9", record=stands)
+
+    async def state() -> None:
+        return None
+
+    stream = RunStream("thread", "r", "t", messages)
+    return [json.loads(text.removeprefix("data: ")) async for text in stream.events(stands, happening(), state)]
+
+
+async def test_a_call_and_its_result_that_are_told_again_are_not_told_twice() -> None:
+    call = TaskEvent(type="tool_call", cursor="1.1", data={"name": "pay", "arguments": '{"amount": 3}', "id": "c"})
+    result = TaskEvent(type="tool_result", cursor="2.1", data={"name": "pay", "content": [1], "id": "c"})
+    other = TaskEvent(type="tool_result", cursor="2.2", data={"id": "unknown"})
+    events = await _told(call, result, call, result, other, status="completed", output="")
+    assert 1 == len([event for event in events if event["type"] == "TOOL_CALL_START"])
+    assert ["[1]"] == [event["content"] for event in events if event["type"] == "TOOL_CALL_RESULT"]
+    assert [{"id": "unknown"}] == [event["value"] for event in events if event["type"] == "CUSTOM"]
+
+
+async def test_a_question_about_a_call_that_was_told_is_about_that_one() -> None:
+    call = TaskEvent(type="tool_call", cursor="1.1", data={"name": "pay", "arguments": '{"amount": 3}', "id": "c"})
+    data = {"tool": "pay", "arguments": {"amount": 3}}
+    question = {"id": "q", "text": "Allow pay?", "choices": ["yes", "no"], "data": data, "expires_at": NOW}
+    events = await _told(call, status="running", waiting_for=question)
+    [asked] = events[-1]["outcome"]["interrupts"]
+    assert ("t/q", "t/c", NOW.isoformat()) == (asked["id"], asked["toolCallId"], asked["expiresAt"])
+    events = await _told(status="running", waiting_for={**question, "data": {**data, "arguments": {}}})
+    assert "t/q" == events[-1]["outcome"]["interrupts"][0]["toolCallId"] == events[1]["toolCallId"]
+
+
+@pytest.mark.parametrize(
+    ("choices", "payload", "value"),
+    [
+        ("yes no", "Y", "yes"),
+        ("yes no", False, "no"),
+        ("yes no", {"approved": True, "reason": "fine"}, "yes"),
+        ("left right", "2", "right"),
+        ("", {"any": ["JSON"]}, {"any": ["JSON"]}),
+        ("", 0, 0),
+        ("yes no", None, NoAnswerError),
+        ("yes no", {"approved": True, "editedArgs": {}}, NoAnswerError),  # about no tool
+        ("yes no", {"answer": "yes", "arguments": {}}, NoAnswerError),
+        ("left right", True, NoAnswerError),
+        ("left right", ["left"], NoAnswerError),
+        ("", None, NoAnswerError),
+        ("", "", NoAnswerError),
+    ],
+)
+def test_a_payload_answers_what_was_asked_or_nothing(choices: str, payload: Any, value: Any) -> None:
+    question = Question(id="q", text="?", choices=choices.split() or None)
+    if value is NoAnswerError:
+        with pytest.raises(NoAnswerError):
+            answer_in(question, payload)
+    else:
+        assert value == answer_in(question, payload)

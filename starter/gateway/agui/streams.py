@@ -47,9 +47,6 @@ from workflows.wire.streaming import OWN_TYPES
 State = Callable[[], Awaitable[dict[str, Any] | None]]
 """Reads the values of the session's context; null where nobody answers."""
 
-CALL, RESULT = "tool_call", "tool_result"
-"""Events of kinds that have a place among AG-UI's; all others of theirs are CUSTOM."""
-
 
 class RunStream:
     """One run's events. `messages`: what its client shows; `note`: what is said before a question that is put again.
@@ -124,8 +121,8 @@ class RunStream:
                 yield from self._closed_text()
             case "tool_call", {"name": str() as name, **call}:
                 yield from self._calls(str(call.get("id") or found.cursor), name, call.get("arguments"))
-            case "tool_result", {**result} if call_id := self._answered(result):
-                yield from self._result(call_id, result.get("content"))
+            case "tool_result", {**result}:
+                yield from self._returned(result)
             case "status" | "progress" | "truncated" as name, data:
                 yield CustomEvent(name=name, value=data)
             case name, data if name not in OWN_TYPES:
@@ -181,15 +178,15 @@ class RunStream:
         answered = {message.tool_call_id for message in self._messages if isinstance(message, ToolMessage)}
         return [call for call in self._shown_calls() if call.id not in answered]
 
-    def _answered(self, result: Mapping[Any, Any]) -> str | None:
-        """The open call that a kind's result is of: by its id, or else the first one of that name."""
+    def _returned(self, result: Mapping[Any, Any]) -> Iterator[BaseEvent]:
+        """The result of an open call: of that id, or else the first one of that name. It is told once."""
+        call_id = None if result.get("id") is None else id_of(self._task_id, str(result["id"]))
         for call in self._open_calls():
-            if result.get("id") is not None:
-                if call.id == id_of(self._task_id, str(result["id"])):
-                    return call.id
-            elif call.function.name == result.get("name"):
-                return call.id
-        return None
+            if call.id == call_id or (call_id is None and call.function.name == result.get("name")):
+                yield from self._result(call.id, result.get("content"))
+                return
+        if not any(call.id == call_id for call in self._shown_calls()):
+            yield CustomEvent(name="tool_result", value=dict(result))
 
     def _result(self, call_id: str, content: Any) -> Iterator[BaseEvent]:
         message_id, text = f"{call_id}/result", "" if content is None else _text(content)
