@@ -141,12 +141,20 @@ async def test_a_message_is_an_answer_too_and_one_that_is_none_says_so_and_asks_
     await before.run(place.one, BANANA, run_id="before")
     await thread.run(place.one, "rain", run_id="asks")
     asked = thread.interrupts[0]
+    fresh = Thread(place.ada, thread_id=thread.id)
+    await fresh.run(place.other)
+    assert [("user", BANANA), ("assistant", YELLOW), ("user", "rain")] == fresh.shown()
+    assert [asked] == fresh.interrupts
     assert YELLOW == (await before.run(place.other, run_id="before"))[-1]["result"]  # repeated, it is no answer
     await thread.run(place.other, "hm")
     assert "That is none of the answers to what was asked.\n\nrain?" == thread.interrupts[0]["message"]
     assert asked["id"] == thread.interrupts[0]["id"]
     ended = await thread.run(place.other, " No.")
     assert ("left alone", []) == (ended[-1]["result"], thread.interrupts)
+    fresh = Thread(place.ada, thread_id=thread.id)
+    shown = await fresh.run(place.one)
+    assert ["RUN_STARTED", "MESSAGES_SNAPSHOT", *END] == names(shown)
+    assert [("user", BANANA), ("assistant", YELLOW), ("user", "rain"), ("assistant", "left alone")] == fresh.shown()
     assert 2 == (await place.session(thread).snapshot()).counters.submitted
 
 
@@ -353,7 +361,6 @@ async def test_what_is_not_supported_is_refused_by_its_name(place: Place) -> Non
         ({"messages": system}, "unsupported_parameter", "messages of the system"),
         ({"messages": [{**system[1], "content": image}]}, "unsupported_parameter", "messages with anything but texts"),
         ({"messages": [{**system[1], "content": ""}]}, "invalid_value", "messages"),
-        ({"messages": []}, "invalid_value", "messages"),
         ({"messages": [{"id": "1", "role": "boss", "content": "x"}]}, "invalid_value", "messages.0"),
         ({"messages": "x"}, "invalid_value", "messages"),
         ({"state": [1]}, "invalid_type", "state"),
@@ -364,6 +371,7 @@ async def test_what_is_not_supported_is_refused_by_its_name(place: Place) -> Non
         ({"resume": [entry, entry]}, "invalid_value", "resume"),
         ({"resume": [{**entry, "status": "maybe"}]}, "invalid_value", "resume.0.status"),
     ]
+    assert 404 == (await place.one.send("POST", "/agui", place.ada, json=thread.body())).status_code
     thread.say("x")
     for more, code, param in cases:
         answered = await place.one.send("POST", "/agui", place.ada, json={**thread.body(), **more})

@@ -96,6 +96,7 @@ async def test_the_official_agent_of_ag_ui(server: Server, elsewhere: Harness, t
         "approved": {"did": "deploy", "why": "it is Tuesday"},
         "state": {"colour": "red", "done": ["deploy"]},
         "interrupts": [],
+        "opened": [[["user", "rain"]], ["rain?"]],
         "words": "left alone",
         "tool": ["tool_call", {"tool": "pay", "arguments": {"amount": 3}, "choices": ["yes", "no"]}, True],
         "tools": [[["user", "pay"], *looked_up, *paid, ["assistant", "Paid 2."]], []],

@@ -58,6 +58,9 @@ async function everything(one, other, key) {
   const lost = agentOf("/Approve");
   say(lost, "rain");
   await lost.runAgent();
+  const opened = new HttpAgent({ url: `${other}/agui/Approve`, headers, threadId: lost.threadId });
+  await opened.runAgent();
+  found.opened = [shown(opened), opened.pendingInterrupts.map(({ message }) => message)];
   const fresh = new HttpAgent({ url: `${other}/agui/Approve`, headers, threadId: lost.threadId });
   say(fresh, "no");
   found.words = (await fresh.runAgent()).result;

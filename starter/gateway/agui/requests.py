@@ -31,7 +31,8 @@ class Asked:
     """What is asked of a thread: the user's last `words`, or an answer to what it asks (`resume`).
 
     Both where a question is left unanswered for something else. `kind`: null for the session's default. `messages`: all
-    that the client shows. `state`: what a new session begins with; empty where none was sent.
+    that the client shows. `state`: what a new session begins with; empty where none was sent. Neither words nor an
+    answer: what there is of the thread is to be shown.
     """
 
     thread_id: str
@@ -62,13 +63,14 @@ def asked_of_run(body: Mapping[str, Any], kind: str | None, settings: GatewaySet
         raise invalid("state", "must be an object: it is the values of a session's context", "invalid_type")
     resume = _resume(given)
     left = resume is not None and resume.status == "cancelled"
-    says = resume is None or (left and given.messages and isinstance(given.messages[-1], UserMessage))
+    newest = next((message for message in reversed(given.messages) if isinstance(message, UserMessage)), None)
+    says = newest is not None and (resume is None or (left and given.messages[-1] is newest))
     return Asked(
         thread_id=thread_id,
         run_id=run_id,
         kind=kind,
         messages=given.messages,
-        words=_words(given.messages) if says else "",
+        words=_words(newest) if newest is not None and says else "",
         instructions=_instructions(given, kind, settings) if says else None,
         state=given.state or {},
         resume=resume,
@@ -100,11 +102,8 @@ def _resume(given: RunAgentInput) -> ResumeEntry | None:
     return entries[0] if entries else None
 
 
-def _words(messages: Sequence[Message]) -> str:
-    """What the user's last message says. Raises ApiError where there is none."""
-    said = next((message for message in reversed(messages) if isinstance(message, UserMessage)), None)
-    if said is None:
-        raise invalid("messages", "must have a message of the user's")
+def _words(said: UserMessage) -> str:
+    """What a message of the user's says. Raises ApiError for what are no words."""
     if isinstance(said.content, str):
         words = said.content
     else:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ag_ui.core import ResumeEntry
@@ -14,7 +15,7 @@ from starter.client import Session
 from starter.client.calls import NoWorkerError
 from starter.gateway.agui.interrupts import answer_in, question_in, said
 from starter.gateway.agui.requests import Asked, asked_of_run, checked
-from starter.gateway.agui.streams import RunStream
+from starter.gateway.agui.streams import RunStream, messages_of
 from starter.gateway.answers import given_answer
 from starter.gateway.asking import NoAnswerError, answer, choice, events_of, present, session_id_of, task_id_of
 from starter.gateway.bodies import read_json
@@ -61,6 +62,8 @@ class Runs:
         """Submit a task, or answer what one asks, and tell what comes of it."""
         caller = caller_of(request)
         asked = asked_of_run(await read_json(request), request.path_params.get("kind"), self._desk.settings)
+        if asked.resume is None and not asked.words:
+            return await self._shown(caller, asked)
         begun, begin = await self._begun(caller, asked)
         session, task_id = begun.session, begun.task_id
         first = await present(session, task_id)
@@ -68,10 +71,20 @@ class Runs:
             asked.thread_id, asked.run_id, task_id, asked.messages, note=begun.note, refused=begun.refused
         )
 
-        async def state() -> dict[str, Any] | None:
-            return await _values(session)
+        events = events_of(session, first, answered=begun.answered)
+        return streamed(stream.events(first, events, partial(_values, session), begin))
 
-        return streamed(stream.events(first, events_of(session, first, answered=begun.answered), state, begin))
+    async def _shown(self, caller: Caller, asked: Asked) -> Response:
+        """What a client gets that has nothing yet: what was said, the state, and what goes on or is asked."""
+        session = (await self._found(caller, asked.thread_id)).session
+        running, context = (await session.snapshot()).running, await session.context()
+        messages = messages_of(context.transcript, running)
+        task_id = running.task_id if running else ""
+        stream = RunStream(asked.thread_id, asked.run_id, task_id, messages, shows=True)
+        if running is None:
+            return streamed(stream.still(context.values))
+        first = await present(session, task_id)
+        return streamed(stream.events(first, events_of(session, first), partial(_values, session), context.values))
 
     async def cancel(self, request: Request) -> Response:
         """Cancel the task of a run, waiting or running; without a run the one that runs in the thread."""

@@ -32,6 +32,7 @@ from ag_ui.core import (
     ToolCallResultEvent,
     ToolCallStartEvent,
     ToolMessage,
+    UserMessage,
 )
 from ag_ui.core.version import PROTOCOL_VERSION
 from ag_ui.encoder import EventEncoder
@@ -39,7 +40,7 @@ from ag_ui.encoder import EventEncoder
 from starter.gateway.agui.interrupts import id_of, interrupt, is_of
 from starter.gateway.errors import api_error
 from starter.gateway.shown import tool_call, words
-from workflows.contract import Question, TaskEvent, TaskRecord
+from workflows.contract import Question, TaskEvent, TaskRecord, Turn
 from workflows.wire.approval import ToolCall as AskedCall
 from workflows.wire.encoding import alike
 from workflows.wire.streaming import OWN_TYPES
@@ -51,7 +52,7 @@ State = Callable[[], Awaitable[dict[str, Any] | None]]
 class RunStream:
     """One run's events. `messages`: what its client shows; `note`: what is said before a question that is put again.
 
-    `refused`: what is said of the calls that a person has just refused.
+    `refused`: what is said of the calls that a person has just refused. `shows`: the messages are not its client's yet.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class RunStream:
         *,
         note: str | None = None,
         refused: str | None = None,
+        shows: bool = False,
     ) -> None:
         self._run = {"thread_id": thread_id, "run_id": run_id}
         self._task_id, self._note, self._refused = task_id, note, refused
-        self._messages = list(messages)
+        self._messages, self._shows = list(messages), shows
         self._saying: str | None = None
         self._text = ""
 
@@ -78,12 +80,24 @@ class RunStream:
         async for event in self._events(first, events, state, begin):
             yield encoder.encode(event)
 
+    async def still(self, state: dict[str, Any]) -> AsyncIterator[str]:
+        """The events where no task runs."""
+        encoder = EventEncoder()
+        for event in (*self._begin(state), RunFinishedEvent(**self._run, outcome=RunFinishedSuccessOutcome())):
+            yield encoder.encode(event)
+
+    def _begin(self, state: dict[str, Any] | None) -> Iterator[BaseEvent]:
+        yield RunStartedEvent(**self._run, protocol_version=PROTOCOL_VERSION)
+        if self._shows:
+            yield MessagesSnapshotEvent(messages=self._messages)
+        if state is not None:
+            yield StateSnapshotEvent(snapshot=state)
+
     async def _events(
         self, first: TaskRecord, events: AsyncIterator[TaskEvent], state: State, begin: dict[str, Any] | None
     ) -> AsyncIterator[BaseEvent]:
-        yield RunStartedEvent(**self._run, protocol_version=PROTOCOL_VERSION)
-        if begin is not None:
-            yield StateSnapshotEvent(snapshot=begin)
+        for sent in self._begin(begin):
+            yield sent
         try:
             if self._refused is not None:
                 for sent in self._closed_calls(self._refused):
@@ -239,6 +253,17 @@ class RunStream:
         return RunErrorEvent(
             message=error.message if error else record.status, code=error.type if error else record.status, usage=usage
         )
+
+
+def messages_of(transcript: Sequence[Turn], running: TaskRecord | None) -> list[Message]:
+    """What was said in a session: its turns, and the beginning of what the task was asked that runs."""
+    found: list[Message] = []
+    for turn in transcript:
+        found.append(UserMessage(id=id_of(turn.task_id, "input"), content=words(turn.input)))
+        found.append(AssistantMessage(id=id_of(turn.task_id, "whole"), content=words(turn.output)))
+    if running is not None:
+        found.append(UserMessage(id=id_of(running.task_id, "input"), content=running.input_preview))
+    return found
 
 
 def _text(value: Any) -> str:
