@@ -302,6 +302,9 @@ async def test_a_state_begins_a_session_and_is_told_after_each_run(place: Place)
     assert ["RUN_STARTED", "STATE_SNAPSHOT"] == names(begun)[:2]
     assert {"colour": "blue"} == begun[1]["snapshot"] == thread.state == (await place.session(thread).context()).values
     assert names(await thread.run(place.one, "z"))[1] == "TEXT_MESSAGE_START"
+    fresh = Thread(place.ada, thread_id=thread.id)
+    await fresh.run(place.other)
+    assert ({"colour": "blue"}, 6) == (fresh.state, len(fresh.shown()))
 
 
 async def test_a_task_that_fails_is_an_error_of_its_name(place: Place) -> None:
