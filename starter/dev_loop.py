@@ -27,7 +27,7 @@ AGAIN = "; it starts again when a file changes"
 SHOWN = 3
 """Changed files that are named; the rest are counted."""
 
-GATEWAY_NEEDS = ("starlette", "uvicorn")
+GATEWAY_NEEDS = ("ag_ui", "starlette", "uvicorn")
 """What the gateway is made of; without it, there is none."""
 
 Tell = Callable[[str], None]
@@ -54,7 +54,7 @@ async def develop(server: DevServer, gateway_port: int, kinds: str | None, folde
         await server.start()
         tell(f"Temporal at {server.address}, Web UI at {server.ui}")
         if all(map(find_spec, GATEWAY_NEEDS)):
-            tell(f"OpenAI's protocol at http://{LOOPBACK}:{gateway_port}/v1")
+            tell(f"OpenAI's protocol at http://{LOOPBACK}:{gateway_port}/v1, AG-UI at /agui")
             await gateway.start()
             served = asyncio.create_task(_told(gateway, "the gateway", tell))
         watched = awatch(folder, watch_filter=PythonFilter(), stop_event=stopped, debounce=DEBOUNCE_MS, step=STEP_MS)

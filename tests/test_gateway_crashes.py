@@ -13,6 +13,7 @@ from openai import AsyncOpenAI
 
 from starter.client import SessionClient
 from starter.client.connection import connect
+from tests.agui import Thread
 from tests.gateways import gateway
 from tests.harness import WAIT, Harness
 from tests.openai_server import OpenAIServer, ok
@@ -24,6 +25,7 @@ ANSWER_SECONDS = 1.0
 
 PAUSE_SECONDS = 0.2
 
+BANANA = "What colour is a banana?"
 KEY = {"Idempotency-Key": "the one"}
 CHAT = {"X-Conversation-Id": "the chat"}
 
@@ -53,6 +55,16 @@ async def _chat(client: AsyncOpenAI) -> str:
     return text
 
 
+async def _run(client: AsyncOpenAI) -> str:
+    """A run of AG-UI, at the gateway of that client."""
+    thread = Thread("none", thread_id="the thread")
+    events = await thread.run(str(client.base_url.copy_with(path="")), BANANA, run_id="the one")
+    if "RUN_FINISHED" != events[-1]["type"]:
+        raise ConnectionError("the run was cut")
+    assert [("user", BANANA), ("assistant", events[-1]["result"])] == thread.shown()
+    return str(events[-1]["result"])
+
+
 async def _until_answered(client: AsyncOpenAI, ask: Any) -> str:
     """What a client gets that repeats its request, as it was, until it has the answer."""
     while True:
@@ -62,7 +74,7 @@ async def _until_answered(client: AsyncOpenAI, ask: Any) -> str:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("ask", [_response, _chat])
+@pytest.mark.parametrize("ask", [_response, _chat, pytest.param(_run, marks=pytest.mark.rare)])
 @pytest.mark.parametrize("killed", ["gateway", "worker", "server"])
 async def test_a_kill_during_an_answer_costs_the_client_a_retry_and_no_task_runs_twice(
     killed: str, ask: Any, tmp_path: Path

@@ -80,6 +80,29 @@ def _bodies() -> list[bytes]:
     ]
 
 
+def _agui_bodies() -> list[bytes]:
+    """What is no run of AG-UI: whole bodies, and single fields among others that are right."""
+    fields = [
+        b'"messages": [{"id": "1", "role": "user", "content": [{"type": "image"}]}]',
+        b'"messages": [{"id": "1", "role": "\\u0000", "content": "x"}]',
+        b'"messages": [null]',
+        b'"messages": [' + b"[" * 5_000 + b"]" * 5_000 + b"]",
+        b'"threadId": {"a": 1}',
+        b'"threadId": "' + b"t" * 10_000 + b'"',
+        b'"runId": ""',
+        b'"state": "x"',
+        b'"state": {"a": ' + b"[" * 300 + b"]" * 300 + b"}",
+        b'"tools": {"a": 1}',
+        b'"context": ["x"]',
+        b'"forwardedProps": "__proto__"',
+        b'"resume": [{"interruptId": "../../x", "status": "resolved"}]',
+        b'"resume": [{"interruptId": "a/' + b"b" * 20_000 + b'", "status": "resolved"}]',
+        b'"resume": {"0": 1}',
+    ]
+    run = b'{"threadId": "t", "runId": "r", "messages": [{"id": "1", "role": "user", "content": "x"}], '
+    return [b"{}", b"[]", b'{"threadId": "t"}', *(run + field + b"}" for field in fields)]
+
+
 def _paths() -> list[tuple[str, int]]:
     return [
         ("/", 404),
@@ -214,6 +237,7 @@ async def test_a_hundred_hostile_requests_leave_it_answering(server: Server, har
     async with gateway(server, harness, "--keys", str(tmp_path / "keys.json"), **settings) as door:
         requests = [
             *((_request(body=body, key=key), {400}) for body in _bodies()),
+            *((_request(path="/agui", body=body, key=key), {400, 404}) for body in _agui_bodies()),
             *((_request("GET", path, key=key), {status}) for path, status in _paths()),
             *_heads(key),
         ]

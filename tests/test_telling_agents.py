@@ -33,7 +33,10 @@ async def test_an_agent_of_pydantic_ai_tells_its_text_and_the_tools_it_calls(
     assert said == text_said(events) == text_said(whole)
     assert 1 == len([event for event in whole if event.text])
     assert "Let me look that up." in "".join(event.text or "" for event in events)
-    assert [{"name": "look_up", "arguments": {"order": "7"}}] == [e.data for e in events if e.type == "tool_call"]
+    [call] = [event.data for event in events if event.type == "tool_call"]
+    [result] = [event.data for event in events if event.type == "tool_result"]
+    assert {"name": "look_up", "arguments": {"order": "7"}, "id": call["id"]} == call
+    assert {"name": "look_up", "content": "order 7", "id": call["id"]} == result
     assert 1 == sum(event.type == "restarted" for event in events)
     assert 3 < len([event for event in events if event.text])
     assert lengths[0] == lengths[1]

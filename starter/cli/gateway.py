@@ -1,4 +1,4 @@
-"""`gateway` and its keys: the door for programs that speak OpenAI's protocol."""
+"""`gateway` and its keys: the door for programs that speak OpenAI's protocol or AG-UI."""
 
 import asyncio
 from collections.abc import Callable
@@ -45,7 +45,7 @@ group.add_typer(keys, name="keys")
 
 @group.callback(invoke_without_command=True, epilog=f"Example:\n  {COMMAND} gateway --port 8243")
 def gateway(context: typer.Context, *, host: Host = None, port: Port = None, key_file: Keys = None) -> None:
-    """Serve sessions by OpenAI's protocol, until Ctrl-C.
+    """Serve sessions by OpenAI's protocol and AG-UI, until Ctrl-C.
 
     Any number of gateways may run; each answers for every other. docs/gateway.md has its settings.
     """

@@ -10,6 +10,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from starter.client import SessionClient
+from starter.gateway.agui import doors as agui
 from starter.gateway.callers import Desk
 from starter.gateway.entrance import Entrance
 from starter.gateway.keys import KeyFile
@@ -23,7 +24,7 @@ def build_app(sessions: SessionClient, settings: GatewaySettings) -> ASGIApp:
     if keys:
         keys.keys()
     desk = Desk(sessions, settings)
-    doors = [Route("/healthz", _healthy, methods=["GET"]), *openai.routes(desk)]
+    doors = [Route("/healthz", _healthy, methods=["GET"]), *openai.routes(desk), *agui.routes(desk)]
     return Entrance(Router(doors, redirect_slashes=False), settings, keys)
 
 

@@ -105,6 +105,7 @@ class Desk:
         *,
         labels: Mapping[str, str] | None = None,
         idle_timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
         fork_of: Mapping[str, Any] | None = None,
     ) -> Session:
         """The session of that id, opened for the caller where there is none. Raises as `SessionClient.open` does.
@@ -112,7 +113,7 @@ class Desk:
         The id is the gateway's own making: nobody else has a session of that id.
         """
         config = Config(owner=caller.owner, labels=dict(labels or {}), idle_timeout=idle_timeout)
-        return await self.sessions.open(session_id, config, fork_of=fork_of)
+        return await self.sessions.open(session_id, config, context, fork_of)
 
 
 def caller_of(request: Request) -> Caller:

@@ -21,8 +21,9 @@ from starter.gateway.callers import Caller, Desk, caller_of
 from starter.gateway.errors import NO_RETRY, ApiError, invalid, unsupported
 from starter.gateway.openai.ids import Ref
 from starter.gateway.openai.requests import Asked, asked_of_chat
-from starter.gateway.openai.shapes import completion, failure
+from starter.gateway.openai.shapes import completion
 from starter.gateway.openai.streams import chunks
+from starter.gateway.shown import failure
 from starter.gateway.sse import streamed
 from workflows.contract import ISOLATED, TaskEvent
 from workflows.wire.errors import ErrorType, SessionError

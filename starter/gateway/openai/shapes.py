@@ -8,10 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from starter.gateway.openai.ids import APPROVAL, COMPLETION, MESSAGE, RESPONSE, Ref
+from starter.gateway.shown import failure, tool_call, words
 from workflows.contract import Question, TaskRecord, Turn
-from workflows.wire.approval import ToolCall
-from workflows.wire.encoding import canonical
-from workflows.wire.markdown import words_of
 
 ASKER = "sessions"
 """Whom an approval request is from, in the place of an MCP server's label."""
@@ -31,12 +29,6 @@ _STATUS = {
 }
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _QUESTION_OF = "user"
-
-
-def words(value: Any) -> str:
-    """An output or input as a text: its words, everything else as JSON."""
-    found = words_of(value)
-    return canonical(value) if found is None else found
 
 
 def response(
@@ -87,11 +79,6 @@ def response(
     }
 
 
-def failure(record: TaskRecord) -> str:
-    """Why a task did not complete, in a line."""
-    return f"{record.error.type}: {record.error.message}" if record.error else record.status
-
-
 def output_items(ref: Ref, record: TaskRecord) -> list[dict[str, Any]]:
     """What a task has said; nothing before its end."""
     if record.status != "completed":
@@ -128,14 +115,6 @@ def approval_item(ref: Ref, question: Question) -> dict[str, Any]:
         "arguments": json.dumps(arguments, ensure_ascii=False),
         "server_label": ASKER,
     }
-
-
-def tool_call(question: Question) -> ToolCall | None:
-    """The tool that a question asks leave for."""
-    try:
-        return ToolCall.model_validate(question.data)
-    except ValueError:
-        return None
 
 
 def question_text(question: Question, note: str | None = None) -> str:

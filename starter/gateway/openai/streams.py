@@ -11,7 +11,6 @@ from starter.gateway.errors import ApiError, api_error
 from starter.gateway.openai.ids import COMPLETION, Ref
 from starter.gateway.openai.shapes import (
     approval_item,
-    failure,
     finish_reason,
     message_item,
     question_text,
@@ -19,8 +18,8 @@ from starter.gateway.openai.shapes import (
     seconds,
     text_part,
     usage,
-    words,
 )
+from starter.gateway.shown import failure, words
 from starter.gateway.sse import event
 from workflows.contract import TaskEvent, TaskRecord
 
