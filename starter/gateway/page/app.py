@@ -5,6 +5,7 @@ One page a process: NiceGUI's application is a global of its own.
 
 import asyncio
 import contextlib
+import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,7 +25,7 @@ from starter.gateway.page.conversation import NEW, Conversation, Conversations, 
 from starter.gateway.page.guard import Guard
 from starter.gateway.page.looks import SCRIPT, SEND_ON_ENTER, STYLE
 from workflows.contract import Question
-from workflows.wire.approval import ToolCall, call_in
+from workflows.wire.approval import YES, ToolCall, call_in
 from workflows.wire.errors import SessionError
 from workflows.wire.validation import checked_id
 
@@ -63,6 +64,7 @@ def build_page(client: SessionClient) -> ASGIApp:
         reconnect_timeout=RECONNECT_SECONDS,
         show_welcome_message=False,
     )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it logs the addresses of WebSockets as asked for
     nicegui.config.socket_io_js_transports = ["websocket"]
     return Guard(outer)
 
@@ -90,7 +92,7 @@ class _Window:
         """Draw the window, and go on drawing what is new until it is closed."""
         ui.add_css(STYLE)
         ui.add_head_html(f'<base target="_blank"><script>{SCRIPT}</script>')
-        with ui.left_drawer().props("width=270 breakpoint=700 bordered").classes("side") as side:
+        with ui.left_drawer(bottom_corner=True).props("width=270 breakpoint=700 bordered").classes("side") as side:
             self._draw_side()
         with ui.header().classes("top"):
             ui.button(icon="menu", on_click=side.toggle).props("flat dense round aria-label=Sessions")
@@ -218,11 +220,12 @@ class _Window:
     def _draw_exchange(self, here: Conversation, said: Exchange) -> None:
         with ui.column().classes("exchange").props(f"data-task={said.task_id}"):
             ui.html(shown.asked(said.asked), sanitize=True).classes("asked")
-            steps = ui.column().classes("steps")
             if said.status == "completed":
                 ui.html(shown.value(said.answer), sanitize=True).classes("answer")
             if said.problem or said.note:
                 ui.label(said.problem or said.note or "").classes("problem" if said.problem else "soft")
+
+            steps = ui.column().classes("steps")
 
             async def look() -> None:
                 try:
@@ -326,20 +329,21 @@ class _RunningTask:
     def _draw_leave(self, question: Question, call: ToolCall) -> None:
         """A call with all of its arguments, uncut: nobody is to agree to what they have not seen."""
         ui.label(call.tool).classes("tool")
-        uncut = ui.html(shown.as_block(call.arguments), sanitize=True).classes("wide")
-        edited = (
-            ui.textarea("Arguments", value=shown.as_json(call.arguments)).props("outlined autogrow").classes("wide")
-        )
-        edited.set_visibility(False)
+        with ui.column().classes("wide") as arguments:
+            ui.html(shown.as_block(call.arguments), sanitize=True).classes("wide")
+        edited: list[ui.textarea] = []
         problem = ui.label().classes("problem")
 
         def edit() -> None:
-            uncut.set_visibility(False)
-            edited.set_visibility(True)
+            if not edited:
+                arguments.clear()
+                with arguments:
+                    field = ui.textarea("Arguments", value=shown.as_json(call.arguments))
+                edited.append(field.props("outlined autogrow").classes("wide"))
 
         async def allow() -> None:
             try:
-                value = shown.leave(call.arguments, edited.value or "")
+                value = shown.leave(call.arguments, edited[0].value or "") if edited else YES
             except shown.NoArgumentsError as error:
                 problem.set_text(f"Nothing is sent yet: {error}")
                 return
