@@ -7,31 +7,19 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 import httpx
 import pytest
 
 pytest.importorskip("playwright", reason="no Playwright: pip install playwright")
 
-from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+from playwright.async_api import Locator, Page, expect
 
-from activities.models.offline import OfflineModel
-from starter.client.connection import connect
-from starter.serving.registration import register_search_attributes
+from tests.browser.chats import SHOWN, Place, a_place, program_with_page
 from tests.browser.pages import chromium
-from tests.conformance.caller import SLOWNESS
 from tests.environments import INSTALL_SECONDS
-from tests.gateways import COMMAND_LINE, Gateway
-from tests.harness import WAIT, Harness, run_task, snapshot_when
-from tests.kinds import TEST_KINDS
-from tests.recitals import ReciteWorkflow, recite
+from tests.harness import WAIT, run_task, snapshot_when
 from tests.servers import Server
-from tests.wheels import build, environment_with
-from worker import KINDS, build_worker
 from workflows.contract import Config
 
 pytestmark = [
@@ -42,9 +30,6 @@ pytestmark = [
 ]
 
 BANANA, YELLOW = "What colour is a banana?", "A ripe banana is yellow."
-SHOWN = WAIT * 1_000 * SLOWNESS
-"""Milliseconds until something has to be seen."""
-
 HOSTILE = (
     "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>\n\n"
     "![x](http://elsewhere.example/x.png) [link](javascript:window.hacked=3) "
@@ -55,66 +40,13 @@ HOSTILE = (
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """The command line of an environment with the extra `web`."""
-    if find_spec("nicegui"):
-        return COMMAND_LINE
-    wheel = build(tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel"))
-    return (str(environment_with(tmp_path_factory.mktemp("web"), wheel, "cli,web") / "sessions"),)
-
-
-@dataclass
-class Place:
-    """A worker, a gateway with a page, and a browser; `asked` has every address that the browser asked for."""
-
-    harness: Harness
-    server: Server
-    url: str
-    browser: Browser
-    asked: list[str]
-
-    @asynccontextmanager
-    async def window(self, path: str = "/", width: int = 1_100) -> AsyncIterator[Page]:
-        """A window of its own, with nothing remembered; it must not fail."""
-        context = await self.browser.new_context(viewport={"width": width, "height": 760})
-        page = await context.new_page()
-        page.set_default_timeout(SHOWN)
-        problems: list[str] = []
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.on("websocket", lambda socket: self.asked.append(socket.url))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        await page.goto(self.url + path)
-        yield page
-        await context.close()
-        assert [] == problems
-
-
-@asynccontextmanager
-async def _worker(harness: Harness) -> AsyncIterator[None]:
-    findable = await register_search_attributes(harness.temporal)
-    async with build_worker(
-        harness.temporal,
-        OfflineModel(),
-        queue=harness.queue,
-        kinds=[*KINDS, *TEST_KINDS, ReciteWorkflow],
-        activities=[recite],
-        search_attributes=findable,
-    ):
-        yield
+    return program_with_page(tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("web"))
 
 
 @pytest.fixture(scope="module")
 async def place(server: Server, program: tuple[str, ...]) -> AsyncIterator[Place]:
-    harness = Harness(await connect(server.address))
-    gateway = Gateway(server, harness, program=program, page="1")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    async with _worker(harness), async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=arguments)
-        try:
-            await gateway.start()
-            yield Place(harness, server, gateway.url, browser, [])
-        finally:
-            await browser.close()
-            if gateway.process:
-                assert 0 == await gateway.end(), gateway.log
+    async with a_place(server, program) as place:
+        yield place
 
 
 def _said(page: Page, words: str) -> Locator:
@@ -214,8 +146,9 @@ async def test_choices_are_buttons_and_a_question_without_any_takes_words(place:
         await page.get_by_label("Message").wait_for()
         await _type(page, "deploy")
         await page.get_by_role("button", name="yes").click()
-        await page.get_by_placeholder("Answer").fill("it is Tuesday")
-        await page.get_by_role("button", name="Answer").click()
+        asked = page.get_by_role("group", name="Question").filter(has_text="Why?")
+        await asked.get_by_placeholder("Answer").fill("it is Tuesday")
+        await asked.get_by_role("button", name="Answer").click()
         await _sees(_said(page, '"why": "it is Tuesday"'))
     await session.close()
 
@@ -234,8 +167,9 @@ async def test_what_waits_and_what_runs_is_cancelled(place: Place) -> None:
         await page.locator("[data-cancels=slow]").click()
         await _sees(page.locator(".problem").filter(has_text="TaskCancelled"), 2)
         await _sees(waiting, 0)
-    records = [await session.task(record.task_id) for record in (await session.snapshot()).recent]
-    assert ["cancelled", "cancelled", "completed"] == sorted(str(record and record.status) for record in records)
+        await _sees(page.locator(".answer"))
+    records = (await session.snapshot()).recent
+    assert ["cancelled", "cancelled", "completed"] == sorted(record.status for record in records)
     await session.close()
 
 
@@ -254,7 +188,7 @@ async def test_nothing_that_a_model_says_runs_or_loads_anything_and_all_comes_fr
     await session.close()
 
 
-async def test_a_page_of_another_origin_can_neither_read_nor_drive_nor_frame_it(place: Place, tmp_path: Path) -> None:
+async def test_a_page_of_another_origin_can_neither_read_nor_drive_nor_frame_it(place: Place) -> None:
     tried = (
         "new Promise(done => { const socket = new WebSocket("
         f"'{place.url.replace('http', 'ws')}/_nicegui_ws/socket.io/?EIO=4&transport=websocket');"
