@@ -1,11 +1,12 @@
 """The page to chat on in a real browser, in front of a worker of ours: for its tests, and for its pictures."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -60,13 +61,15 @@ class Place:
 
 
 @asynccontextmanager
-async def a_place(server: Server, program: tuple[str, ...]) -> AsyncIterator[Place]:
-    """All of it, started, and ended afterwards in good order."""
+async def a_place(
+    server: Server, program: tuple[str, ...], kinds: Sequence[type] = (), activities: Sequence[Callable[..., Any]] = ()
+) -> AsyncIterator[Place]:
+    """All of it, started, and ended afterwards in good order. The worker has `kinds` beside its own."""
     harness = Harness(await connect(server.address))
     gateway = Gateway(server, harness, program=program, page="1")
     # Its sandbox does not work for root.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    async with _worker(harness), async_playwright() as playwright:
+    async with _worker(harness, kinds, activities), async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=arguments)
         try:
             await gateway.start()
@@ -78,14 +81,16 @@ async def a_place(server: Server, program: tuple[str, ...]) -> AsyncIterator[Pla
 
 
 @asynccontextmanager
-async def _worker(harness: Harness) -> AsyncIterator[None]:
+async def _worker(
+    harness: Harness, kinds: Sequence[type], activities: Sequence[Callable[..., Any]]
+) -> AsyncIterator[None]:
     findable = await register_search_attributes(harness.temporal)
     async with build_worker(
         harness.temporal,
         OfflineModel(),
         queue=harness.queue,
-        kinds=[*KINDS, *TEST_KINDS, ReciteWorkflow],
-        activities=[recite],
+        kinds=[*KINDS, *TEST_KINDS, ReciteWorkflow, *kinds],
+        activities=[recite, *activities],
         search_attributes=findable,
     ):
         yield

@@ -33,7 +33,7 @@ a.session .name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap
 .answer h1, .answer h2, .answer h3 { font-size: 1.15em; line-height: 1.3; margin: .8em 0 .4em; font-weight: 600; }
 .answer ul, .answer ol { margin: 0 0 .6em; padding-left: 1.5em; }
 .answer a { color: var(--accent); }
-.answer table { border-collapse: collapse; display: block; overflow-x: auto; }
+.answer table { border-collapse: collapse; display: block; overflow-x: auto; margin: 0 0 .6em; }
 .answer td, .answer th { border: 1px solid var(--line); padding: 3px 9px; text-align: left; }
 .answer pre, .question pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
         padding: 9px 11px; overflow-x: auto; margin: .3em 0; }
