@@ -23,6 +23,9 @@ from tests.servers import Server
 from tests.wheels import build, environment_with
 from worker import KINDS, build_worker
 
+HEAD_SECONDS = 3.0
+"""What the gateway gives a connection to say what it wants; that of a page, a WebSocket, lives on."""
+
 SHOWN = WAIT * 1_000 * SLOWNESS
 """Milliseconds until something has to be seen."""
 
@@ -66,7 +69,7 @@ async def a_place(
 ) -> AsyncIterator[Place]:
     """All of it, started, and ended afterwards in good order. The worker has `kinds` beside its own."""
     harness = Harness(await connect(server.address))
-    gateway = Gateway(server, harness, program=program, page="1")
+    gateway = Gateway(server, harness, program=program, page="1", body_seconds=str(HEAD_SECONDS))
     # Its sandbox does not work for root.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     async with _worker(harness, kinds, activities), async_playwright() as playwright:

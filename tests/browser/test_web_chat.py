@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -84,7 +85,7 @@ async def test_a_first_message_opens_the_session_of_the_address_and_a_link_at_th
 
 async def test_a_text_shows_while_it_comes_in_both_windows_after_a_reload_and_once(place: Place) -> None:
     session = await place.harness.open(Config(default_kind="Recite"))
-    words = [f"word{number}" for number in range(30)]
+    words, begun = [f"word{number}" for number in range(30)], len(place.asked)
     async with place.window(f"/?session={session.id}") as one, place.window(f"/?session={session.id}") as two:
         await one.get_by_label("Message").wait_for()
         await _type(one, " ".join(words))
@@ -98,6 +99,7 @@ async def test_a_text_shows_while_it_comes_in_both_windows_after_a_reload_and_on
             await _sees(_said(page, "word29"))
             await expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=SHOWN)
             assert [" ".join(words)] == [text.strip() for text in await page.locator(".answer").all_inner_texts()]
+        assert 3 == sum(url.startswith("ws:") for url in place.asked[begun:])  # none was cut off
     await session.close()
 
 
@@ -185,6 +187,21 @@ async def test_nothing_that_a_model_says_runs_or_loads_anything_and_all_comes_fr
     assert place.asked
     assert [] == [url for url in place.asked if url.split("/")[2].partition(":")[0] != "127.0.0.1"]
     await session.close()
+
+
+@pytest.mark.parametrize("name", ["session", "owner"])
+@pytest.mark.parametrize(
+    "hostile", ["</script><script>window.hacked=1</script>", "${window.hacked=1}`", "{{window.hacked=1}}<img src=x>"]
+)
+async def test_a_hostile_address_is_drawn_as_it_is(place: Place, name: str, hostile: str) -> None:
+    async with place.window(f"/?{urlencode({name: hostile})}") as page:
+        await page.get_by_role("button", name="Sessions").wait_for()
+        if name == "owner":
+            await expect(page.get_by_label("Owner")).to_have_value(hostile, timeout=SHOWN)
+        else:
+            await _sees(page.locator(".title").filter(has_text=hostile))
+        assert await page.evaluate("window.hacked === undefined")
+        await _sees(page.locator("img"), 0)
 
 
 async def test_a_page_of_another_origin_can_neither_read_nor_drive_nor_frame_it(place: Place) -> None:

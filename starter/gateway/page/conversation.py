@@ -7,11 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from temporalio.service import RPCError
-
 from starter.client import Session, SessionClient
-from starter.client.calls import NoWorkerError
-from starter.client.connection import NoServerError
 from starter.client.steps import Steps
 from starter.client.watching import LOOK_SECONDS, Look, SessionWatch
 from starter.gateway.page import shown
@@ -146,7 +142,7 @@ class Conversation:
                     self._tell()
             except SessionError as error:
                 self._unlike(error)
-            except (NoWorkerError, NoServerError, RPCError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is, the windows say so, and the next look comes)
                 self._say(problem=f"cannot look at the session: {type(error).__name__}")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
@@ -243,7 +239,7 @@ class Conversation:
             async with aclosing(self.session.stream(running.task_id)) as events:  # type: ignore[type-var]
                 async for event in events:
                     self._heard(running, event)
-        except (SessionError, RPCError, NoWorkerError):  # the next look says what is wrong
+        except Exception:  # noqa: BLE001 (the next look says what is wrong)
             self._poke()
 
     def _heard(self, running: Running, event: TaskEvent) -> None:
