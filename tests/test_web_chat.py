@@ -127,9 +127,10 @@ def test_nothing_that_somebody_wrote_is_markup_of_the_page(hostile: Any) -> None
 def test_markdown_is_drawn_and_a_long_text_that_grows_is_not() -> None:
     assert "<p><strong>one</strong></p>\n" == shown.growing("**one**")
     assert "<table>" in shown.value({"text": "| a |\n|---|\n| b |"})
-    long = "**one** " * shown.PLAIN_BEYOND
+    long = "**one** " * (shown.GROWS_PLAIN_BEYOND // 8 + 1)
     assert "<strong>" not in shown.growing(long)
     assert "<strong>" in shown.value(long)
+    assert "<strong>" not in shown.value(long * 4)
 
 
 def test_leave_is_given_with_the_arguments_as_they_were_typed_or_not_at_all() -> None:

@@ -9,8 +9,12 @@ from markdown_it import MarkdownIt
 from workflows.wire.approval import NO, YES
 from workflows.wire.markdown import words_of
 
-PLAIN_BEYOND = 16_384
-"""Characters of a text that grows, up to which it is drawn as Markdown: some 10 ms each time, four times a second."""
+GROWS_PLAIN_BEYOND = 8_192
+"""Characters of a text that grows, up to which it is drawn as Markdown: four times a second, up to 0.1 s each time."""
+
+PLAIN_BEYOND = 32_768
+"""Characters of any text, up to which it is drawn as Markdown: the worst that was tried, brackets alone, takes 0.7 s,
+and four times as much four times as long; nobody else is served meanwhile."""
 
 # HTML stands as it was written. Images are links: a picture would be loaded from wherever a model says.
 _MARKDOWN = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
@@ -22,13 +26,13 @@ class NoArgumentsError(ValueError):
 
 
 def markdown(words: str) -> str:
-    """A text as Markdown draws it."""
-    return str(_MARKDOWN.render(words))
+    """A text as Markdown draws it; as it is, where it is very long."""
+    return str(_MARKDOWN.render(words)) if len(words) <= PLAIN_BEYOND else plain(words)
 
 
 def growing(words: str) -> str:
-    """The same for a text that is drawn again and again: as it is, once it is long."""
-    return markdown(words) if len(words) <= PLAIN_BEYOND else plain(words)
+    """The same for a text that is drawn again and again; as it is, once it is long."""
+    return markdown(words) if len(words) <= GROWS_PLAIN_BEYOND else plain(words)
 
 
 def plain(words: str) -> str:
