@@ -64,8 +64,9 @@ stress: install ## 20,000 signals to one session while its task waits, and a yea
 histories: install ## record the histories that the suite replays, as the set of the present version
 	@$(RUN) -m tests.histories.record
 
-screenshots: install ## the pictures of docs/web-ui.md, anew; needs Chromium
+screenshots: install ## the pictures of docs/web-ui.md and docs/web-chat.md, anew; needs Chromium
 	$(RUN) -m tests.browser.screenshots
+	$(RUN) -m tests.browser.chat_screenshots
 
 chaos: install ## kill workers and server under 50 sessions for two minutes; SEED=2 draws another run
 	@$(RUN) -m benchmarks.chaos --seed $(or $(SEED),1)

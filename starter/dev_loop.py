@@ -30,6 +30,9 @@ SHOWN = 3
 GATEWAY_NEEDS = ("ag_ui", "starlette", "uvicorn")
 """What the gateway is made of; without it, there is none."""
 
+PAGE_NEEDS = ("nicegui", "markdown_it")
+"""What the page to chat on is made of, at the gateway; without it, there is none."""
+
 Tell = Callable[[str], None]
 
 
@@ -48,13 +51,16 @@ async def develop(server: DevServer, gateway_port: int, kinds: str | None, folde
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     environment = _environment(server, kinds)
     worker = WorkerProcess(environment)
-    gateway = WorkerProcess(_gateway_environment(server), command=[*GATEWAY, "--port", str(gateway_port)])
+    environment_of_gateway = _gateway_environment(server)
+    gateway = WorkerProcess(environment_of_gateway, command=[*GATEWAY, "--port", str(gateway_port)])
     served: asyncio.Task[None] | None = None
     try:
         await server.start()
         tell(f"Temporal at {server.address}, Web UI at {server.ui}")
         if all(map(find_spec, GATEWAY_NEEDS)):
             tell(f"OpenAI's protocol at http://{LOOPBACK}:{gateway_port}/v1, AG-UI at /agui")
+            if environment_of_gateway.get("SESSIONS_GATEWAY_PAGE"):
+                tell(f"A page to chat on at http://{LOOPBACK}:{gateway_port}/")
             await gateway.start()
             served = asyncio.create_task(_told(gateway, "the gateway", tell))
         watched = awatch(folder, watch_filter=PythonFilter(), stop_event=stopped, debounce=DEBOUNCE_MS, step=STEP_MS)
@@ -87,7 +93,11 @@ def _environment(server: DevServer, kinds: str | None) -> dict[str, str]:
 def _gateway_environment(server: DevServer) -> dict[str, str]:
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     kinds = os.environ.get("SESSIONS_GATEWAY_KINDS") or "Answer,*"
-    return {"TEMPORAL_ADDRESS": server.address, "PYTHONPATH": os.pathsep.join(path), "SESSIONS_GATEWAY_KINDS": kinds}
+    said = {"TEMPORAL_ADDRESS": server.address, "PYTHONPATH": os.pathsep.join(path), "SESSIONS_GATEWAY_KINDS": kinds}
+    page = os.environ.get("SESSIONS_GATEWAY_PAGE")
+    if not page and not os.environ.get("SESSIONS_GATEWAY_KEYS") and all(map(find_spec, PAGE_NEEDS)):
+        page = "1"
+    return {**said, "SESSIONS_GATEWAY_PAGE": page or ""}
 
 
 async def _told(process: WorkerProcess, name: str, tell: Tell, then: str = "") -> None:

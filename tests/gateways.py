@@ -21,14 +21,23 @@ from tests.servers import Server
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients of loopback: httpx reads all certificates of the system for each one it makes, which takes 30 ms."""
+COMMAND_LINE = (sys.executable, "-m", "starter")
 
 _READY = re.compile(r"gateway ready at (http://\S+)")
 
 
 class Gateway:
-    """`python -m starter gateway` for the sessions of a harness. Its log is what it wrote so far."""
+    """The command `gateway` of that program for the sessions of a harness. Its log is what it wrote so far."""
 
-    def __init__(self, server: Server, harness: Harness, *words: str, **settings: str) -> None:
+    def __init__(
+        self,
+        server: Server,
+        harness: Harness,
+        *words: str,
+        program: tuple[str, ...],
+        **settings: str,
+    ) -> None:
+        self._command = [*program, "gateway"]
         self._words = words
         self._environment = {
             **os.environ,
@@ -46,7 +55,7 @@ class Gateway:
     async def start(self, port: str = "0") -> Self:
         """Start it, and wait until it listens. Raises AssertionError with its words where it does not."""
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "starter", "gateway", "--port", port, *self._words),
+            *(*self._command, "--port", port, *self._words),
             cwd=ROOT,
             env=self._environment,
             stderr=asyncio.subprocess.PIPE,
@@ -100,7 +109,7 @@ class Gateway:
 @asynccontextmanager
 async def gateway(server: Server, harness: Harness, *words: str, **settings: str) -> AsyncIterator[Gateway]:
     """A gateway that listens; it has ended afterwards, by a kill at the worst."""
-    started = Gateway(server, harness, *words, **settings)
+    started = Gateway(server, harness, *words, program=COMMAND_LINE, **settings)
     try:
         yield await started.start()
     finally:

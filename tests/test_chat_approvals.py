@@ -18,7 +18,7 @@ from tests.servers import Server
 from tests.shops import open_shop
 from tests.test_cli import Command, name, on_terminal, run
 from workflows.contract import Config, Question
-from workflows.wire.approval import ToolCall
+from workflows.wire.approval import ToolCall, call_in
 
 __all__ = ["name", "run"]  # fixtures
 
@@ -57,7 +57,7 @@ def test_nothing_else_is_an_answer(typed: str) -> None:
     ],
 )
 def test_a_question_about_something_else_is_no_approval(question: Question) -> None:
-    assert approvals.call_in(question) is None
+    assert call_in(question) is None
     assert 1 == len(list(approvals.shown(question)))
 
 

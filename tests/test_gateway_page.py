@@ -64,6 +64,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "WAIT": "1",
         "GRACE": "0",
         "CONNECTIONS": "2",
+        "PAGE": "1",
         "LOG_FORMAT": "json",
     }
     settings = GatewaySettings.from_environment({f"SESSIONS_GATEWAY_{name}": text for name, text in given.items()})

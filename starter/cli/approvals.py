@@ -4,27 +4,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import ValidationError
-
 from starter.cli import output, views
 from workflows.contract import Question
-from workflows.wire.approval import NO, YES, ToolCall
+from workflows.wire.approval import NO, YES, ToolCall, call_in
 
 HOW = "y, n [why], or edit [arguments as JSON]"
 
 
 class UnclearError(ValueError):
     """What was typed is no answer; the message says what is."""
-
-
-def call_in(question: Question) -> ToolCall | None:
-    """The call that the question asks leave for; null for a question about something else."""
-    if question.choices is None or {YES, NO} != set(question.choices):
-        return None
-    try:
-        return ToolCall.model_validate(question.data)
-    except ValidationError:
-        return None
 
 
 def shown(question: Question) -> Iterator[output.Part]:

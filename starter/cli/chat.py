@@ -7,15 +7,18 @@ task at a time.
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from starter.cli import approvals, output, views
+import typer
+
+from starter.cli import approvals, gateway, output, views
 from starter.cli import arguments as a
 from starter.cli.app import TASKS, connected, verb
 from starter.cli.exits import ExitCode, command_error, not_completed, refusal
 from starter.cli.terminal import Terminal, interrupted
 from starter.program import COMMAND
 from workflows.contract import Question
+from workflows.wire.approval import call_in
 from workflows.wire.encoding import preview
 from workflows.wire.limits import PREVIEW_BYTES
 from workflows.wire.markdown import words_of
@@ -35,8 +38,22 @@ SILENT = 10.0
 """The same, once text comes: a tool that is called in between most often takes less, a dead worker more."""
 
 
+Session_ = Annotated[
+    str | None, typer.Argument(metavar="SESSION", help="Session id; not needed with --web.", show_default=False)
+]
+Web = Annotated[bool, typer.Option("--web", help="On a page in the browser instead, until Ctrl-C.")]
+Owner = Annotated[
+    str | None, typer.Option(metavar="OWNER", help="With --web: whose sessions are at its side.", show_default=False)
+]
+Open = Annotated[
+    bool, typer.Option("--open/--no-open", help="With --web: open the page in the browser.", show_default=False)
+]
+
+
 @verb("chat demo", TASKS)
-async def chat(session: a.SessionId, *, stream: a.Stream = True) -> None:
+async def chat(
+    session: Session_ = None, *, stream: a.Stream = True, web: Web = False, owner: Owner = None, browse: Open = True
+) -> None:
     """Hold a conversation.
 
     Opens the session if there is none of that name yet, shows the last turns, then reads questions, one a line.
@@ -44,7 +61,16 @@ async def chat(session: a.SessionId, *, stream: a.Stream = True) -> None:
     An answer shows while it comes; Ctrl-C brings the prompt back meanwhile. When a task asks something itself, the next
     line is the answer. Where it asks leave for a tool, that is y, or n and why, or edit, which lets you change the
     arguments.
+
+    With --web there is a page for all that (docs/web-chat.md).
     """
+    if web:
+        await gateway.chat_on_a_page(session, owner, browse=browse)
+        return
+    if session is None:
+        raise typer.BadParameter("which session? Give SESSION, or --web for a page that lists them")
+    if owner is not None:
+        raise typer.BadParameter("--owner goes with --web; `open` makes a session of an owner's")
     terminal = Terminal()
     here = await (await connected()).open(session)
     conversation = Conversation(here, terminal, stream=stream and terminal.interactive)
@@ -155,7 +181,7 @@ class Conversation:
 
     def _draft(self) -> str:
         """What stands in the next line already: the arguments that a person is about to change."""
-        call = approvals.call_in(self._edits) if self._edits else None
+        call = call_in(self._edits) if self._edits else None
         return approvals.draft(call) if call else ""
 
     async def _answer(self, text: str) -> None:
@@ -166,7 +192,7 @@ class Conversation:
             self._terminal.show("what was asked is no longer asked; nothing is sent")
             return
         value: Any = text
-        if approvals.call_in(question):
+        if call_in(question):
             if not edits and self._terminal.interactive and approvals.wants_to_edit(text):
                 self._edits = question
                 return

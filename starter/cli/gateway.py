@@ -1,6 +1,7 @@
 """`gateway` and its keys: the door for programs that speak OpenAI's protocol or AG-UI."""
 
 import asyncio
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 KEYS_VARIABLE = "SESSIONS_GATEWAY_KEYS"
 HINT = "pip install 'durable-sessions[gateway]'"
+PAGE_HINT = "pip install 'durable-sessions[web]'"
+
+LEAVE_SECONDS = 1.0
+"""For what is under way when a person ends the page by Ctrl-C: nothing there needs more."""
 
 Host = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where it listens; 127.0.0.1.", show_default=False)]
 Port = Annotated[
@@ -67,8 +72,31 @@ async def _serve(settings: "GatewaySettings") -> None:
         sessions = await connected()
         set_up(settings.log_format, "info")
         await serve(sessions, settings)
+    except ImportError as error:
+        raise CommandError(ExitCode.USAGE, f"the page needs {error.name}: {PAGE_HINT}") from None
     except (GatewaySettingsError, KeysError) as error:
         raise CommandError(ExitCode.USAGE, str(error)) from None
+
+
+async def chat_on_a_page(session: str | None, owner: str | None, *, browse: bool) -> None:
+    """Serve the page on a free port of loopback until Ctrl-C, and open it in the browser where `browse` says so."""
+    try:
+        from starter.gateway.page.app import address  # noqa: PLC0415 (an extra: its absence gets a hint)
+        from starter.gateway.serving import serve  # noqa: PLC0415 (the same)
+    except ImportError as error:
+        raise CommandError(ExitCode.USAGE, f"the page needs {error.name}: {PAGE_HINT}") from None
+    from starter.gateway.settings import GatewaySettings  # noqa: PLC0415 (what help does without is imported late)
+    from starter.serving.logs import set_up  # noqa: PLC0415 (imports temporalio)
+
+    def show(served_at: str) -> None:
+        url = served_at + address(session or "", owner or "")
+        output.show(url)
+        if browse:
+            webbrowser.open(url)
+
+    sessions = await connected()
+    set_up("text", "warning")
+    await serve(sessions, GatewaySettings(port=0, page=True, grace=LEAVE_SECONDS), show)
 
 
 @verb("gateway keys add web --owner ada --keys keys.json", SERVERS, keys)

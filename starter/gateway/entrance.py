@@ -117,7 +117,7 @@ class Entrance:
 
     def _check_source(self, method: str, headers: Headers) -> None:
         """Keep out the web pages of others, which a browser on this machine would lend its place to."""
-        if self._keys is None and not is_loopback(_host(headers.get("host", ""))):
+        if self._keys is None and not is_loopback(host_name(headers.get("host", ""))):
             raise ApiError(421, "wrong_host", "a gateway without keys answers under the names of loopback alone")
         origin = headers.get("origin")
         if origin is None or origin in self._origins or method in _SAFE:
@@ -235,6 +235,6 @@ def _place(error: Exception) -> str:
     return " in {}:{}".format(*(ours or places)[-1]) if places else ""
 
 
-def _host(header: str) -> str:
+def host_name(header: str) -> str:
     """The name in a Host header, without its port."""
     return header[: header.find("]") + 1] if header.startswith("[") else header.rpartition(":")[0] or header

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -23,8 +23,8 @@ BACKLOG = 1_024
 logger = logging.getLogger("sessions.gateway")
 
 
-async def serve(sessions: SessionClient, settings: GatewaySettings) -> None:
-    """Serve until SIGINT or SIGTERM.
+async def serve(sessions: SessionClient, settings: GatewaySettings, ready: Callable[[str], None] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM. `ready` is called once it listens, with its address.
 
     Raises GatewaySettingsError for an address that cannot be listened on, or may not; KeysError for the keys.
     """
@@ -35,8 +35,8 @@ async def serve(sessions: SessionClient, settings: GatewaySettings) -> None:
         config = uvicorn.Config(
             app,
             http=_protocol(settings.body_seconds),
-            ws="none",
-            lifespan="off",
+            ws="auto" if settings.page else "none",
+            lifespan="on" if settings.page else "off",
             log_config=None,
             access_log=False,  # it has the address that was asked for; the entrance logs the route
             server_header=False,
@@ -45,7 +45,10 @@ async def serve(sessions: SessionClient, settings: GatewaySettings) -> None:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=round(settings.grace),
         )
-        logger.info("gateway ready at http://%s:%s", host, listening.getsockname()[1])
+        address = f"http://{host}:{listening.getsockname()[1]}"
+        logger.info("gateway ready at %s", address)
+        if ready:
+            ready(address)
         await _Server(config).serve([listening])
 
 
@@ -99,7 +102,8 @@ def _protocol(seconds: float) -> type[H11Protocol]:
             super().connection_lost(exc)
 
         def _watch(self) -> None:
-            if self.cycle is not None and not self.cycle.response_complete:
+            handed_over = self.transport.get_protocol() is not self  # to the protocol of WebSockets
+            if handed_over or (self.cycle is not None and not self.cycle.response_complete):
                 self._unwatch()
             elif self._head is None:
                 self._head = self.loop.call_later(seconds, self.transport.close)

@@ -116,6 +116,11 @@ class GatewaySettings(BaseModel):
         description="Connections at the same time, open streams included; what comes beyond gets 503.",
     )
 
+    page: bool = Field(
+        default=False,
+        description="Whether a page to chat on is at `/` ([web-chat.md](web-chat.md)). It asks nobody who they are, so "
+        "it does not go with keys.",
+    )
     log_format: Literal["text", "json"] = Field(
         "text", description="`text` for people; `json`, one object a line, for machines. A line for each request."
     )
@@ -154,7 +159,12 @@ class GatewaySettings(BaseModel):
         return frozenset(_split(self.origins)) if self.origins else frozenset()
 
     def check_address(self) -> None:
-        """Raise GatewaySettingsError (`KeyMissing`) for an address beyond loopback without keys."""
+        """Raise GatewaySettingsError: for a page beside keys, and (`KeyMissing`) beyond loopback without keys."""
+        if self.page and self.keys is not None:
+            raise GatewaySettingsError(
+                f"{variable('page')}: the page asks nobody for a key, so a gateway with keys has none; "
+                "`sessions chat --web` opens one on your own machine"
+            )
         if self.keys is None and not is_loopback(self.host):
             raise GatewaySettingsError(
                 f"KeyMissing: without keys a gateway listens on loopback alone, not on {self.host!r}; "

@@ -6,9 +6,10 @@ object that says why not, or with which arguments instead.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from workflows.wire.fields import Carried, Request, Text
+from workflows.wire.tasks import Question
 
 YES: Literal["yes"] = "yes"
 NO: Literal["no"] = "no"
@@ -27,3 +28,13 @@ class Verdict(Request):
     answer: Literal["yes", "no"]
     reason: Text | None = None
     arguments: dict[str, Any] | None = None
+
+
+def call_in(question: Question) -> ToolCall | None:
+    """The call that the question asks leave for; null for a question about something else."""
+    if question.choices is None or {YES, NO} != set(question.choices):
+        return None
+    try:
+        return ToolCall.model_validate(question.data)
+    except ValidationError:
+        return None
