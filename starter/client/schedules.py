@@ -119,7 +119,7 @@ class SessionSchedule:
     """One schedule of a session, there or not. Every method raises SessionError (UnknownSchedule) where it is not."""
 
     def __init__(self, temporal: Client, session_id: str, name: str) -> None:
-        self.session_id, self.name = checked_id(session_id), checked_id(name)
+        self.session_id, self.name = session_id, name
         self._temporal = temporal
         self._handle = temporal.get_schedule_handle(schedule_id(session_id, name))
 

@@ -274,7 +274,7 @@ class Session:
 
     def scheduled(self, name: str) -> SessionSchedule:
         """The schedule of that name, without looking whether there is one."""
-        return SessionSchedule(self.temporal, self.id, name)
+        return SessionSchedule(self.temporal, self.id, checked_id(name))
 
     async def finished(self, wait: float | None = None) -> Snapshot:
         """Wait until the session has ended, `wait` seconds at most, and return its final snapshot.
