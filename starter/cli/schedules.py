@@ -93,7 +93,7 @@ async def list(session: a.SessionId, *, as_json: a.AsJson = False) -> None:  # n
             "paused" if view.paused else "",
             view.cron,
             view.time_zone,
-            "" if view.paused else next(iter(view.next_times), ""),
+            "".join(_next(view, 1)),
             _last(view.last),
             output.readable(view.request.get("input")),
         )
@@ -138,6 +138,11 @@ async def delete(session: a.SessionId, name: Name, *, as_json: a.AsJson = False)
         output.show(f"schedule {name} of {session} is deleted")
 
 
+def _next(view: "ScheduleView", count: int) -> builtins.list[str]:
+    """The next times; one that is paused has none."""
+    return [] if view.paused else [f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in view.next_times[:count]]
+
+
 def _last(last: "ScheduledTime | None") -> str:
     if last is None:
         return ""
@@ -156,7 +161,7 @@ def _print(view: "ScheduleView", *, as_json: bool) -> None:
         "note": view.note,
         "cron": view.cron,
         "time zone": view.time_zone,
-        "next": ", ".join(f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in view.next_times[:3]),
+        "next": ", ".join(_next(view, 3)),
         "last": _last(view.last),
         "overlap": view.overlap,
         "catch up": f"{view.catch_up:g} s",
