@@ -122,7 +122,7 @@ async def test_everything_of_a_session_is_removed_and_nothing_of_others(short_ru
 
 
 @pytest.mark.not_on_test_server(CANNOT_LIST)
-@pytest.mark.parametrize("session_is", ["there", "gone"])
+@pytest.mark.parametrize("session_is", ["there", pytest.param("gone", marks=pytest.mark.rare)])
 async def test_schedules_go_with_their_session_and_those_of_others_stay(harness: Harness, session_is: str) -> None:
     """What was started by them too, what deleted ones left, and without a session what an erasure of before left."""
     temporal = harness.temporal

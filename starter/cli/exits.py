@@ -88,7 +88,7 @@ def command_error(error: Exception) -> CommandError:
         case SessionError():
             hint = " (`list` shows the sessions, `open` opens one)" if error.type == ErrorType.SESSION_NOT_FOUND else ""
             code, message = _code(error.type), f"{error}{hint}"
-        case NoServerError() | NotErasedError():
+        case NoServerError() | NotErasedError() | TimeoutError():  # the last of a server that lets a schedule lie
             code, message = ExitCode.NO_SERVER, str(error)
         case WorkerFailsError():
             code, message = ExitCode.WORKER_FAILS, str(error)

@@ -4,8 +4,9 @@ A schedule starts the small workflow `ScheduledTask` on the session's task queue
 schedule's name and the nominal time: once for each time, whatever of it is done twice.
 """
 
+import asyncio
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar, cast
 
@@ -68,6 +69,16 @@ NAME_DIGEST_CHARS = 12
 CRON_CHARS = 200
 """Longer than any list of hours and days that a person writes."""
 
+PATCH_SECONDS = 2.0
+"""Until a pause, a resume or a trigger is sent again that shows no effect. The server keeps one at a time for a
+schedule: the first of two that reach it within milliseconds is lost (tried on 1.32: every fifth time)."""
+
+PATCHES = 10
+"""How often, before it is given up."""
+
+FIRST_LOOK, LONGEST_LOOK = 0.02, 0.25
+"""Seconds between looks for that effect, more each time; the first one finds it on an idle server."""
+
 _CRON = "cron"
 _Answer = TypeVar("_Answer")
 
@@ -129,17 +140,18 @@ class SessionSchedule:
 
     async def pause(self, note: str | None = None) -> None:
         """Let its times pass from now on, until `resume`; `trigger` works all the same."""
-        await self._known(self._handle.pause(note=note or "paused"))
+        await self._pause(SchedulePatch(pause=note or "paused"), paused=True)
 
     async def resume(self, note: str | None = None) -> None:
         """Go on with the next time; those that passed meanwhile are not made up for."""
-        await self._known(self._handle.unpause(note=note or "resumed"))
+        await self._pause(SchedulePatch(unpause=note or "resumed"), paused=False)
 
     async def trigger(self, at: datetime | None = None) -> str:
         """Submit its task now, in addition to its times, and return the id that it has or is about to have.
 
         The nominal time is `at`, to the second; the present one where that is left out. The same second is the same
-        task. It does not wait for an earlier time. Raises SessionError (InvalidRequest) for an `at` without an offset.
+        task. It does not wait for an earlier time. Raises SessionError (InvalidRequest) for an `at` without an offset,
+        and TimeoutError where the server does not start it.
         """
         moment = at or datetime.now(UTC)
         if moment.tzinfo is None:
@@ -151,19 +163,49 @@ class SessionSchedule:
         request = TriggerImmediatelyRequest(
             overlap_policy=Overlaps.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL, scheduled_time=scheduled
         )
-        patch = PatchScheduleRequest(
-            namespace=self._temporal.namespace,
-            schedule_id=self._handle.id,
-            patch=SchedulePatch(trigger_immediately=request),
-            identity=self._temporal.identity,
-            request_id=uuid.uuid4().hex,
-        )
-        await self._known(self._temporal.workflow_service.patch_schedule(patch, retry=True))
+        await self._patched(SchedulePatch(trigger_immediately=request), lambda: self._started(nominal))
         return scheduled_task_id(self.name, nominal)
 
     async def delete(self) -> None:
         """End it. Tasks that it has submitted stay."""
         await self._known(self._handle.delete())
+
+    async def _pause(self, patch: SchedulePatch, *, paused: bool) -> None:
+        async def is_so() -> bool:
+            return (await self._described()).schedule.state.paused is paused
+
+        await self._patched(patch, is_so)
+
+    async def _started(self, nominal: datetime) -> bool:
+        """Whether there is a workflow for that time."""
+        workflow_id = f"{self._handle.id}-{nominal.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"  # as the server names it
+        try:
+            await self._temporal.get_workflow_handle(workflow_id).describe()
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            return False
+        return True
+
+    async def _patched(self, patch: SchedulePatch, done: Callable[[], Awaitable[bool]]) -> None:
+        """Change the schedule, until that has shown. Raises TimeoutError."""
+        loop = asyncio.get_running_loop()
+        for _ in range(PATCHES):
+            request = PatchScheduleRequest(
+                namespace=self._temporal.namespace,
+                schedule_id=self._handle.id,
+                patch=patch,
+                identity=self._temporal.identity,
+                request_id=uuid.uuid4().hex,
+            )
+            await self._known(self._temporal.workflow_service.patch_schedule(request, retry=True))
+            again, pause = loop.time() + PATCH_SECONDS, FIRST_LOOK
+            while loop.time() < again:
+                if await done():
+                    return
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_LOOK)
+        raise TimeoutError(f"the server has not acted upon schedule {self._handle.id!r} within some time")
 
     async def _described(self) -> ScheduleDescription:
         return await self._known(self._handle.describe())
