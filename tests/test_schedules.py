@@ -1,10 +1,13 @@
 """Schedules: a task at each of their times, once, whatever is retried; and how they end with their session."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,9 +23,13 @@ import worker as composition
 from activities import scheduled_tasks
 from activities.scheduled_tasks import Submission
 from starter.client import Session, SessionClient
+from starter.client.calls import NoWorkerError
+from starter.client.connection import connect
 from starter.client.schedules import ScheduledTime, ScheduleView, SessionSchedule
 from tests.conformance.caller import until
 from tests.harness import WAIT, Harness, snapshot_when
+from tests.servers import own_server
+from tests.test_crashes import WorkerProcess, stopping
 from workflows.contract import Config, ScheduledTaskStart, SubmitResult, TaskRecord, scheduled_task_id
 from workflows.wire import limits
 from workflows.wire.errors import SessionError
@@ -249,6 +256,43 @@ async def test_an_attempt_that_dies_behind_its_submission_is_one_task(
         counters = (await session.snapshot()).counters
     assert (2, "completed", 1, 0) == (len(answers), record.status, counters.submitted, counters.rejected)
     await harness.replay_all()
+
+
+@pytest.mark.rare
+async def test_each_time_is_one_task_though_worker_and_server_are_killed_again_and_again(tmp_path: Path) -> None:
+    """A time each second; those that pass without a server are made up for when it is back."""
+    server = own_server(database=tmp_path / "temporal.db")
+    worker = WorkerProcess(server.address, "sessions")
+    with stopping(worker, server):
+        await server.start()
+        session = await SessionClient(await connect(server.address), "sessions").open("s")
+        schedule = await session.schedule("@every 1s", BANANA, name="often", overlap="allow_all")
+        for kill in range(6):
+            worker.start()
+            await until(partial(_submitted, session, more_than=kill), bool)
+            await asyncio.sleep(kill / 7)  # at another moment of a second each time
+            worker.kill()
+            if kill % 3 == 1:
+                server.kill()
+                await asyncio.sleep(1.0)
+                await server.start()
+        await schedule.pause()
+        worker.start()
+        started = (await schedule.shown()).started
+        found = await snapshot_when(session, lambda s: s.counters.completed == started)
+        runs = session.temporal.list_workflows("WorkflowType = 'ScheduledTask'")
+        times = [datetime.fromisoformat(run.id.removeprefix("s/often-")) async for run in runs]
+    assert started >= 10
+    assert started == len(times)
+    assert sorted(scheduled_task_id("often", time) for time in times) == sorted(r.task_id for r in found.recent)
+    assert 1 + (max(times) - min(times)).seconds == started
+    assert 0 == found.counters.rejected
+
+
+async def _submitted(session: Session, more_than: int) -> bool:
+    with contextlib.suppress(NoWorkerError):
+        return (await session.snapshot()).counters.submitted > more_than
+    return False
 
 
 async def test_a_session_that_is_not_there_yet_is_opened_once_where_that_is_asked_for(harness: Harness) -> None:

@@ -57,6 +57,7 @@ class ScheduledTaskWorkflow:
                 submit_scheduled,
                 submission,
                 start_to_close_timeout=timedelta(seconds=limits.SCHEDULED_SUBMIT_SECONDS),
+                heartbeat_timeout=timedelta(seconds=limits.SCHEDULED_HEARTBEAT_SECONDS),
                 summary=request.task_id,
             )
         except ActivityError as error:

@@ -171,6 +171,9 @@ CONTROL_TIMEOUT_SECONDS = 10.0
 SCHEDULED_SUBMIT_SECONDS = 30.0
 """One attempt to submit a scheduled task: a session that has to be read from its history first takes seconds."""
 
+SCHEDULED_HEARTBEAT_SECONDS = 5.0
+"""After that a worker that died while it submitted counts as dead; workers beat for their activities by themselves."""
+
 FORK_GLANCE_SECONDS = 2.0
 """To look at which sessions wait for which, within such an attempt: one that has a worker answers in milliseconds."""
 
