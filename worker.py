@@ -23,6 +23,7 @@ from activities.countdown import count_down
 from activities.fork import read_context
 from activities.models.named import model_named
 from activities.models.protocol import LanguageModel
+from activities.scheduled_tasks import remove_schedule, submit_scheduled
 from activities.visibility import VisibilityActivities
 from starter import dev_server
 from starter.client.connection import NoServerError, connect, task_queue
@@ -40,6 +41,7 @@ from starter.serving.streaming import Streaming
 from workflows.kinds.answer import AnswerWorkflow
 from workflows.kinds.countdown import CountdownWorkflow
 from workflows.kinds.unknown import UnknownKindWorkflow
+from workflows.scheduled_task import ScheduledTaskWorkflow
 from workflows.session import SessionWorkflow
 from workflows.wire.messages import DATA_CONVERTER
 
@@ -70,12 +72,14 @@ def build_worker(
     return Worker(
         client,
         task_queue=queue,
-        workflows=[SessionWorkflow, *kinds, UnknownKindWorkflow],
+        workflows=[SessionWorkflow, ScheduledTaskWorkflow, *kinds, UnknownKindWorkflow],
         activities=[
             AnswerActivities(model).answer_question,
             VisibilityActivities(usable=search_attributes).search_attributes_usable,
             count_down,
             read_context,
+            remove_schedule,
+            submit_scheduled,
             terminate_child,
             watch_child,
             *activities,
@@ -103,7 +107,7 @@ async def run(settings: Settings, dev: dev_server.DevServer | None) -> None:
     stopped = _stop_signal()
     named = [name.strip() for name in settings.kinds.split(",")] if settings.kinds else []
     plugins = [*installed_kinds(), *(plugin for name in named for plugin in kinds_named(name, variable("kinds")))]
-    check_kinds(plugins, [SessionWorkflow, *KINDS])
+    check_kinds(plugins, [SessionWorkflow, ScheduledTaskWorkflow, *KINDS])
     check_converters(plugins, DATA_CONVERTER)
     try:
         if dev:

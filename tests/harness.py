@@ -33,6 +33,7 @@ from tests.servers import Server, running
 from worker import KINDS, build_worker
 from workflows.contract import Config, Snapshot, TaskRecord
 from workflows.kinds.unknown import UnknownKindWorkflow
+from workflows.scheduled_task import ScheduledTaskWorkflow
 from workflows.session import SessionWorkflow
 from workflows.wire.messages import DATA_CONVERTER
 from workflows.wire.progress import Progress
@@ -80,7 +81,7 @@ def replayer(session: type = SessionWorkflow, runner: WorkflowRunner | None = No
     `session` may be another version of it.
     """
     return Replayer(
-        workflows=[session, *KINDS, *TEST_KINDS, UnknownKindWorkflow],
+        workflows=[session, ScheduledTaskWorkflow, *KINDS, *TEST_KINDS, UnknownKindWorkflow],
         data_converter=DATA_CONVERTER,
         plugins=[CarefulActivations()],
         **everywhere(runner),

@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "workflows.state": WIRE | {"workflows.state"},
     "workflows.temporal": WIRE | {"workflows.state", "workflows.temporal", "activities"},
     "workflows.session": WIRE | {"workflows.state", "workflows.temporal", "activities"},
+    "workflows.scheduled_task": WIRE | {"activities"},
     "workflows.kinds": WIRE | {"workflows.kinds", "activities"},
     "workflows.frameworks": WIRE | {"workflows.frameworks", "workflows.kinds", "activities"},
     "activities": WIRE | {"activities"},

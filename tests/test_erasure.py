@@ -9,15 +9,18 @@ from pathlib import Path
 
 import pytest
 from temporalio import workflow
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, ScheduleSpec, WorkflowExecutionStatus
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from starter.client import SessionClient
+from starter.client import Session, SessionClient
 from starter.client.calls import SessionCalls
 from starter.client.connection import connect
-from starter.client.erasure import Erased, Erasure, NotErasedError
+from starter.client.erasure import SCHEDULER, Erased, Erasure, NotErasedError
 from starter.dev_server import EARLY
+from tests.conformance.caller import until
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
 from tests.servers import TEST_SERVER, own_server, running, server_of
 from workflows.contract import Config, TaskInput, TaskOutput, task_workflow_id
@@ -119,6 +122,52 @@ async def test_everything_of_a_session_is_removed_and_nothing_of_others(short_ru
 
 
 @pytest.mark.not_on_test_server(CANNOT_LIST)
+@pytest.mark.parametrize("session_is", ["there", pytest.param("gone", marks=pytest.mark.rare)])
+async def test_schedules_go_with_their_session_and_those_of_others_stay(harness: Harness, session_is: str) -> None:
+    """What was started by them too, what deleted ones left, and without a session what an erasure of before left."""
+    temporal = harness.temporal
+    session, neighbour = await harness.open(Config(default_kind="Show")), await harness.open()
+    former = await session.schedule("0 9 * * *", "former", name="former")
+    await former.delete()
+    schedules = [await session.schedule("0 9 * * *", "news", name=name) for name in ("a", "b")]
+    others = [await neighbour.schedule("0 9 * * *", "x", name=name) for name in ("a", "former")]
+    foreign = ScheduleActionStartWorkflow("Elsewhere", id="x", task_queue="nobody-polls-this")
+    spec = ScheduleSpec(cron_expressions=["0 9 * * *"])
+    stranger = await temporal.create_schedule(f"{session.id}/stranger", Schedule(action=foreign, spec=spec))
+    await session.result(await _taken(session, await schedules[0].trigger()), WAIT)
+    if session_is == "gone":
+        await session.close()
+        await session.finished(WAIT)
+        await _delete(temporal, session.id)
+    erasure = Erasure(temporal, session.id)
+    await until(erasure.found, lambda found: (2, 1) == (found.schedules, found.removed.get("ScheduledTask")))
+    erased = await erasure.run()
+    assert {"ScheduledTask": 1, "Show": 1} | ({"Session": 1} if session_is == "there" else {}) == erased.removed
+    assert 2 == erased.schedules
+    assert [] == await session.schedules()
+    left = f"TemporalNamespaceDivision = 'TemporalScheduler' AND WorkflowId STARTS_WITH '{SCHEDULER}{session.id}/'"
+    assert [f"{SCHEDULER}{stranger.id}"] == [found.id async for found in temporal.list_workflows(left)]
+    await stranger.delete()
+    assert {"a", "former"} == {view.schedule for view in await neighbour.schedules()}
+    for other in others:
+        await other.delete()
+
+
+async def _taken(session: Session, task_id: str) -> str:
+    """A task's id, once the session has it."""
+    await until(lambda: session.task(task_id), lambda record: record is not None)
+    return task_id
+
+
+async def _delete(temporal: Client, workflow_id: str) -> None:
+    """Take an execution off the server, past our erasure."""
+    run = WorkflowExecution(workflow_id=workflow_id)
+    request = DeleteWorkflowExecutionRequest(namespace=temporal.namespace, workflow_execution=run)
+    await temporal.workflow_service.delete_workflow_execution(request)
+    await until(lambda: _is_gone(temporal, workflow_id), bool)
+
+
+@pytest.mark.not_on_test_server(CANNOT_LIST)
 async def test_no_late_message_brings_an_erased_session_back(harness: Harness) -> None:
     session = await harness.open()
     task_id = await session.submit(None, kind="Hang")
@@ -155,7 +204,10 @@ async def test_tasks_that_start_while_their_session_is_erased_go_too(harness: Ha
 async def test_an_erasure_that_is_killed_at_every_step_is_finished_by_the_next(harness: Harness) -> None:
     session = await harness.open()
     await ask(session, BANANA)
+    schedule = await session.schedule("0 9 * * *", BANANA, name="news")
+    await schedule.trigger()
     await session.submit(None, kind="Hang", task_id="hangs")
+    await snapshot_when(session, lambda s: s.running is not None and s.running.task_id == "hangs")
     await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
     deaths = 0
 
@@ -179,6 +231,7 @@ async def test_an_erasure_that_is_killed_at_every_step_is_finished_by_the_next(h
                     deaths += 1
     assert deaths >= 2
     assert {} == await _listed(harness.temporal, session.id)
+    assert [] == await session.schedules()
     assert [True] * 2 == [await _is_gone(harness.temporal, left) for left in (session.id, f"{session.id}/hangs")]
 
 
@@ -295,6 +348,7 @@ async def _talk(harness: Harness, word: str) -> str:
     """A session that has the word wherever a person can put one, but for ids; also beyond one page of the file."""
     session = await harness.open(Config(owner=word, title=word, labels={word: word}), {word: word})
     await ask(session, f"My dish is {word}", labels={word: word})
+    await session.schedule("0 9 * * *", f"My dish is {word}", labels={word: word}, open={"owner": word})
     await run_task(session, 1, kind=word)
     await run_task(session, {"seconds": 0, "set": {"long": word * 5_000}}, kind="Slow")
     await session.respond(await session.submit(None, kind="Hang"), word)

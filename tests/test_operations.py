@@ -243,11 +243,12 @@ async def test_an_adopted_task_does_not_hold_up_a_worker_that_is_stopped(
 
 
 async def test_a_backup_of_the_running_server_goes_on_from_its_moment(tmp_path: Path) -> None:
-    """By the very command of the page."""
+    """By the very commands of the page: a copy while it runs, and put in the place of the old file when it is dead."""
     command = next(line.strip() for line in PAGE.splitlines() if line.strip().startswith("python -c"))
     program = command.removeprefix("python -c '").removesuffix("'").replace(".sessions/temporal.db", "temporal.db")
     server = DevServer(tmp_path / "temporal.db", port=0, ui_port=0, http_port=0)
-    restored = DevServer(tmp_path / "backup.db", port=0, ui_port=0, http_port=0)
+    put_back = next(line.strip() for line in PAGE.splitlines() if line.strip().startswith("mv backup.db"))
+    restored = DevServer(tmp_path / "temporal.db", port=0, ui_port=0, http_port=0)
     try:
         await server.start()
         temporal = await connect(server.address)
@@ -255,13 +256,17 @@ async def test_a_backup_of_the_running_server_goes_on_from_its_moment(tmp_path: 
             session = await SessionClient(temporal, "sessions").open("kept")
             await ask(session, "My dish is soup")
             await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], cwd=tmp_path, check=True)
-            await ask(session, "My dish is too late")
+            await ask(session, "My dish is too late", task_id="late")
         server.kill()
+        assert (tmp_path / "temporal.db-wal").exists()
+        words = put_back.replace(".sessions/", "")
+        await asyncio.to_thread(subprocess.run, words, shell=True, cwd=tmp_path, check=True)  # noqa: S604 (the page's)
         await restored.start()
         temporal = await connect(restored.address)
         async with build_worker(temporal, OfflineModel(), queue="sessions"):
             session = SessionClient(temporal, "sessions").get("kept")
             assert "Your dish is soup." == await ask(session, "What is my dish?")
+            assert await session.task("late") is None
     finally:
         server.kill()
         restored.kill()

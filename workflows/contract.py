@@ -6,7 +6,10 @@ The shapes themselves stand in `workflows/wire/`: `requests.py` (sent to a sessi
 
 from workflows.wire.ids import (
     CONTRACT_VERSION,
+    SCHEDULED_TASK_TYPE,
     SESSION_TYPE,
+    schedule_id,
+    scheduled_task_id,
     task_workflow_id,
 )
 from workflows.wire.records import (
@@ -32,6 +35,7 @@ from workflows.wire.requests import (
     PatchRequest,
     RespondRequest,
     RollbackRequest,
+    ScheduledTaskStart,
     StartRequest,
     TaskRequest,
 )
@@ -51,6 +55,7 @@ from workflows.wire.tasks import (
 __all__ = [
     "CONTRACT_VERSION",
     "ISOLATED",
+    "SCHEDULED_TASK_TYPE",
     "SESSION_TYPE",
     "Answer",
     "CancelRequest",
@@ -73,6 +78,7 @@ __all__ = [
     "RejectedEntry",
     "RespondRequest",
     "RollbackRequest",
+    "ScheduledTaskStart",
     "Snapshot",
     "StartRequest",
     "SubmitResult",
@@ -83,5 +89,7 @@ __all__ = [
     "TaskRequest",
     "Turn",
     "WaitingNotice",
+    "schedule_id",
+    "scheduled_task_id",
     "task_workflow_id",
 ]

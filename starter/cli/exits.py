@@ -4,7 +4,7 @@ import sys
 from enum import IntEnum
 
 from workflows.contract import Snapshot, TaskRecord
-from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.errors import UNKNOWN_SCHEDULE, ErrorType, SessionError
 
 
 class ExitCode(IntEnum):
@@ -32,7 +32,7 @@ MEANINGS = {
     ExitCode.NO_SERVER: "no Temporal server, or it would not serve",
     ExitCode.NO_WORKER: "no worker answers; what was sent stays in the session",
     ExitCode.REFUSED: "refused: InvalidRequest, QueueFull, Busy, TaskIdConflict and the like",
-    ExitCode.NOT_FOUND: "no such session or task",
+    ExitCode.NOT_FOUND: "no such session, task or schedule",
     ExitCode.SESSION_CLOSED: "the session is closed or closing",
     ExitCode.STILL_WAITING: "the time to wait is over; the task goes on",
     ExitCode.WORKER_FAILS: "a worker runs, but its code fails over the session, which waits for other code",
@@ -43,6 +43,7 @@ MEANINGS = {
 _BY_NAME = {
     ErrorType.SESSION_NOT_FOUND: ExitCode.NOT_FOUND,
     ErrorType.UNKNOWN_TASK: ExitCode.NOT_FOUND,
+    UNKNOWN_SCHEDULE: ExitCode.NOT_FOUND,
     ErrorType.SESSION_CLOSED: ExitCode.SESSION_CLOSED,
 }
 
@@ -87,7 +88,7 @@ def command_error(error: Exception) -> CommandError:
         case SessionError():
             hint = " (`list` shows the sessions, `open` opens one)" if error.type == ErrorType.SESSION_NOT_FOUND else ""
             code, message = _code(error.type), f"{error}{hint}"
-        case NoServerError() | NotErasedError():
+        case NoServerError() | NotErasedError() | TimeoutError():  # the last of a server that lets a schedule lie
             code, message = ExitCode.NO_SERVER, str(error)
         case WorkerFailsError():
             code, message = ExitCode.WORKER_FAILS, str(error)

@@ -203,7 +203,8 @@ async def delete(
 ) -> None:
     """Erase a session for good, whatever it is doing.
 
-    Its executions and its tasks', with all that they were given and said, leave the server. Its name is free again.
+    Its executions, its tasks' and its schedules, with all that they were given and said, leave the server. Its name is
+    free again.
     """
     from starter.client.erasure import Erasure  # noqa: PLC0415 (imports temporalio)
 
@@ -211,7 +212,7 @@ async def delete(
         raise typer.BadParameter("there is no terminal to ask on; give --yes")
     erasure = Erasure((await connected()).temporal, session)
     found = await erasure.found()
-    if not yes and not _confirmed(f"Remove {views.kinds(found.removed)} for good?"):
+    if not yes and not _confirmed(f"Remove {views.kinds(found.removed, found.schedules)} for good?"):
         raise CommandError(ExitCode.INTERRUPTED, f"{session} stays as it is")
     with output.waiting(f"erasing {session}") as tell:
         erased = await erasure.run(
@@ -220,7 +221,7 @@ async def delete(
     if as_json:
         output.show_json(erased)
     else:
-        output.show(f"{session} is erased: {views.kinds(erased.removed)}")
+        output.show(f"{session} is erased: {views.kinds(erased.removed, erased.schedules)}")
 
 
 def _confirmed(question: str) -> bool:

@@ -150,11 +150,12 @@ def counted(counters: Counters) -> str:
     return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counters if count) or "none yet"
 
 
-def kinds(removed: Mapping[str, int]) -> str:
-    """Executions by kind, in words."""
+def kinds(removed: Mapping[str, int], schedules: int) -> str:
+    """Executions by kind and schedules, in words."""
     total = sum(removed.values())
     named = ", ".join(f"{count} {kind}" for kind, count in removed.items())
-    return f"{total} execution{'s' * (total != 1)} ({named})"
+    more = f" and {schedules} schedule{'s' * (schedules != 1)}" if schedules else ""
+    return f"{total} execution{'s' * (total != 1)}" + (f" ({named})" if named else "") + more
 
 
 def labels(values: dict[str, str]) -> str:

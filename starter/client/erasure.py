@@ -1,6 +1,7 @@
-"""Erasing a session: its executions and those of its tasks leave the server, histories included."""
+"""Erasing a session: its executions, those of its tasks and its schedules leave the server, histories included."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -10,7 +11,8 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows.contract import SESSION_TYPE, task_workflow_id
+from starter.client.schedules import SessionSchedule, schedule_names
+from workflows.contract import SCHEDULED_TASK_TYPE, SESSION_TYPE, schedule_id, task_workflow_id
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.validation import checked_id
 
@@ -24,6 +26,12 @@ GIVE_UP_SECONDS = 180.0
 """Time in which nothing changes. A server with default settings deletes a closed execution only once its queue has
 noted the close, which it does every 30 seconds, and it tries with growing pauses."""
 
+SCHEDULER = "temporal-sys-scheduler:"
+"""What the id of the workflow begins with that is a schedule within the server; it has the schedule's whole body in its
+history and stays when the schedule is deleted. A server that keeps schedules otherwise has none such."""
+
+_SCHEDULERS = "TemporalNamespaceDivision = 'TemporalScheduler' AND WorkflowId STARTS_WITH '{}'"
+
 CALLS_AT_ONCE = 10
 """Calls that end or delete executions, of which a session of a year has tens of thousands."""
 
@@ -33,10 +41,11 @@ class NotErasedError(Exception):
 
 
 class Erased(BaseModel):
-    """Executions by kind, `Session` among them; each run of a chain counts."""
+    """Executions by kind, `Session` among them; each run of a chain counts. And how many schedules."""
 
     session_id: str
     removed: dict[str, int]
+    schedules: int = 0
 
 
 class Erasure:
@@ -54,19 +63,21 @@ class Erasure:
         Raises SessionError (SessionNotFound), NotErasedError for a server that cannot list.
         """
         self._exists = await self._session_exists()
-        executions = await self._executions()
-        if not executions:
+        executions, schedules = await self._executions(), await self._schedules()
+        if not executions and not schedules:
             raise self._not_found()
-        return self._counted(executions)
+        return self._counted(executions, schedules)
 
     async def run(self, told: Callable[[int, int], None] = lambda _removed, _left: None) -> Erased:
         """Remove everything and wait until it is gone; `told` hears how much is removed and how much is left.
 
-        The session is ended first, so that it starts no task any more, and deleted last: as long as something is left
-        its name stays taken, and a second erasure finds the rest. Raises what `found` does, and NotErasedError when
-        nothing changes any more.
+        Its schedules go first, and the session is ended, so that it starts no task any more. It is deleted last: as
+        long as something is left its name stays taken, and a second erasure finds the rest. Raises what `found` does,
+        and NotErasedError when nothing changes any more.
         """
         await self.found()
+        schedules: set[str] = set()
+        await self._unschedule(schedules)
         await self._terminate(Run(workflow_id=self._id))
         await asyncio.sleep(LAG_SECONDS)
         seen: dict[str, WorkflowExecution] = {}
@@ -77,6 +88,8 @@ class Erasure:
             seen |= {execution.run_id: execution for execution in left}
             told(len(seen) - len(left), len(left))
             patience.check(left)
+            if not last:
+                await self._unschedule(schedules)  # what the list had not yet
             running = [found for found in left if found.close_time is None]
             if running:
                 await self._each(self._terminate, running)
@@ -86,7 +99,7 @@ class Erasure:
             await self._each(self._delete, [found for found in self._leaves(left) if found.run_id not in deleting])
             deleting |= {found.run_id for found in self._leaves(left)}
             await asyncio.sleep(LOOK_SECONDS)
-        return self._counted(seen.values())
+        return self._counted(seen.values(), schedules)
 
     async def _session_exists(self) -> bool:
         try:
@@ -113,16 +126,40 @@ class Erasure:
         # The databases behind the list may compare without regard to case. A session that a task started is not ours.
         ours = {found.run_id: found for found in listed if found.id == self._id and found.workflow_type == SESSION_TYPE}
         others = [found for found in listed if found.workflow_type != SESSION_TYPE]
+        ours |= {found.run_id: found for found in await self._schedulers()}
         known = {self._id}
         while grown := [found for found in others if self._parent(found) in known and found.run_id not in ours]:
             ours |= {found.run_id: found for found in grown}
             known |= {found.id for found in grown}
         return list(ours.values())
 
+    async def _schedulers(self) -> list[WorkflowExecution]:
+        """What deleted schedules of this session left on the server: their bodies are in there."""
+        prefix = SCHEDULER + schedule_id(self._id, "")
+        listed = [found async for found in self._temporal.list_workflows(_SCHEDULERS.format(prefix))]
+        return [found for found in listed if found.id.startswith(prefix) and found.close_time is not None]
+
+    async def _unschedule(self, deleted: set[str]) -> None:
+        """Delete the schedules that are listed and note their names in `deleted`."""
+        for name in await self._schedules():
+            with contextlib.suppress(SessionError):  # deleted meanwhile
+                await SessionSchedule(self._temporal, self._id, name).delete()
+            deleted.add(name)
+
+    async def _schedules(self) -> set[str]:
+        try:
+            return await schedule_names(self._temporal, self._id)
+        except RPCError as error:
+            if error.status != RPCStatusCode.UNIMPLEMENTED:
+                raise
+            return set()
+
     def _parent(self, execution: WorkflowExecution) -> str | None:
-        """The id of what started it; a task that somebody else started for this session counts as the session's."""
-        named = self._exists and execution.id.startswith(task_workflow_id(self._id, ""))
-        return execution.parent_id or (self._id if named else None)
+        """The id of what started it; what somebody else started for this session counts as the session's."""
+        named = execution.id.startswith(task_workflow_id(self._id, ""))
+        scheduled = execution.workflow_type == SCHEDULED_TASK_TYPE
+        ours = execution.id.startswith(SCHEDULER) or (named and (scheduled or self._exists))
+        return execution.parent_id or (self._id if ours else None)
 
     def _leaves(self, executions: list[WorkflowExecution]) -> list[WorkflowExecution]:
         """Those that nothing else hangs on: without them the rest can still be found."""
@@ -144,9 +181,9 @@ class Erasure:
         request = DeleteWorkflowExecutionRequest(namespace=self._temporal.namespace, workflow_execution=run)
         await _unless_gone(self._temporal.workflow_service.delete_workflow_execution(request))
 
-    def _counted(self, executions: Iterable[WorkflowExecution]) -> Erased:
-        kinds = Counter(execution.workflow_type for execution in executions)
-        return Erased(session_id=self._id, removed=dict(sorted(kinds.items())))
+    def _counted(self, executions: Iterable[WorkflowExecution], schedules: set[str]) -> Erased:
+        kinds = Counter(found.workflow_type for found in executions if not found.id.startswith(SCHEDULER))
+        return Erased(session_id=self._id, removed=dict(sorted(kinds.items())), schedules=len(schedules))
 
     def _not_found(self) -> SessionError:
         return SessionError(ErrorType.SESSION_NOT_FOUND, f"there is no session {self._id!r}")

@@ -15,6 +15,15 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from starter.client.calls import NoWorkerError, SessionCalls, UncleanEndError
+from starter.client.schedules import (
+    CATCH_UP_SECONDS,
+    DEFAULT_OVERLAP,
+    Overlap,
+    ScheduleView,
+    SessionSchedule,
+    add_schedule,
+    schedules_of,
+)
 from starter.client.streaming import task_events
 from starter.client.task_workflow import TaskWorkflow
 from workflows.contract import (
@@ -52,9 +61,10 @@ _WAITING: tuple[TaskStatus, ...] = ("pending", "running")
 class Session:
     """One session, open or closed. Every method raises SessionError (SessionNotFound) where there is none."""
 
-    def __init__(self, temporal: Client, session_id: str) -> None:
+    def __init__(self, temporal: Client, session_id: str, queue: str | None = None) -> None:
         self.id = checked_id(session_id)
         self.temporal = temporal
+        self._queue = queue
         self._calls = SessionCalls(temporal, self.id)
 
     async def submit(
@@ -223,6 +233,48 @@ class Session:
         """Ask the session to end; `finished` waits for it. Raises SessionError (SessionClosed) if it has ended."""
         request = parsed(CloseRequest, {"mode": mode, "reason": reason})
         await self._calls.signal("close", request.model_dump(mode="json"))
+
+    async def schedule(
+        self,
+        cron: str,
+        task_input: Any,
+        *,
+        name: str | None = None,
+        time_zone: str = "UTC",
+        overlap: Overlap = DEFAULT_OVERLAP,
+        catch_up: float = CATCH_UP_SECONDS,
+        open: Config | Mapping[str, Any] | None = None,  # noqa: A002 (as the contract calls it)
+        context: ContextPolicy | None = None,
+        **options: Any,
+    ) -> SessionSchedule:
+        """Submit a task at every time of a cron expression, and return the schedule that does.
+
+        `time_zone`: an IANA name; `catch_up`: seconds; `open`: the Config of the session to open where there is none
+        then; `options`: further fields of TaskRequest. A schedule that is there already with the same body stays as it
+        is; a `name` that is left out is made up from the body. Raises SessionError: InvalidRequest, also for a cron
+        expression or a time zone that there is not; ScheduleConflict for a name with another body; SessionClosed.
+        """
+        body = _submission(task_input, "of-the-schedule", {"context": context, **options})
+        del body["task_id"]
+        config = open.model_dump(mode="json", exclude_none=True) if isinstance(open, Config) else open
+        return await add_schedule(
+            self.temporal,
+            self.id,
+            cron,
+            body,
+            name=name,
+            terms={"time_zone": time_zone, "overlap": overlap, "catch_up": catch_up},
+            open=None if config is None else dict(config),
+            queue=self._queue,
+        )
+
+    async def schedules(self) -> list[ScheduleView]:
+        """Its schedules by name, also those of a session that is closed or not there yet; a moment late."""
+        return await schedules_of(self.temporal, self.id)
+
+    def scheduled(self, name: str) -> SessionSchedule:
+        """The schedule of that name, without looking whether there is one."""
+        return SessionSchedule(self.temporal, self.id, checked_id(name))
 
     async def finished(self, wait: float | None = None) -> Snapshot:
         """Wait until the session has ended, `wait` seconds at most, and return its final snapshot.

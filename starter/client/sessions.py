@@ -78,4 +78,4 @@ class SessionClient(SessionFinder):
 
     def get(self, session_id: str) -> "Session":
         """The session of that id, without looking whether there is one."""
-        return Session(self.temporal, session_id)
+        return Session(self.temporal, session_id, self._queue)

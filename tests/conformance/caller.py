@@ -127,12 +127,15 @@ class Caller:
     def __init__(self, client: Client, queue: str, kinds_queue: str) -> None:
         self.client = client
         self.kinds_queue = kinds_queue
-        self._queue = queue
+        self.sessions_queue = queue
 
     async def start(self, *start: Any, session_id: str | None = None) -> Session:
         """Start a session with these arguments, whatever they are."""
         handle = await self.client.start_workflow(
-            "Session", args=start, id=session_id or f"conformance-{uuid.uuid4().hex[:12]}", task_queue=self._queue
+            "Session",
+            args=start,
+            id=session_id or f"conformance-{uuid.uuid4().hex[:12]}",
+            task_queue=self.sessions_queue,
         )
         return Session(handle, self.client, self.kinds_queue)
 

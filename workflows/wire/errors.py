@@ -17,6 +17,9 @@ from enum import StrEnum
 NOT_READY = "NotReady"
 """How a query fails that its worker cannot answer yet, and an update whose run is over: both are worth asking again."""
 
+UNKNOWN_SCHEDULE, SCHEDULE_CONFLICT = "UnknownSchedule", "ScheduleConflict"
+"""What a client says of schedules, which no session knows of: there is none of that name, or one with another body."""
+
 
 class ErrorType(StrEnum):
     """Error names as they appear on the wire."""

@@ -90,6 +90,7 @@ class Carried(BaseModel):
 
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
+ScheduleName = Annotated[Id, Field(max_length=limits.SCHEDULE_NAME_CHARS)]
 Text = Annotated[str, BeforeValidator(lambda value: mended(value) if isinstance(value, str) else value)]
 """What people and models write, half an emoji included; unlike an id, of which nothing near it will do."""
 

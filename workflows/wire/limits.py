@@ -90,6 +90,9 @@ LOG_KEYS_BYTES = 8 * KIB
 ID_CHARS = 128
 """A session or task id, as its pattern has it."""
 
+SCHEDULE_NAME_CHARS = ID_CHARS - len("-20260131T090000Z")
+"""The name of a schedule: the nominal time behind it makes a task id."""
+
 QUESTION_BYTES = 2 * KIB
 """A question to a person, and its choices: what people read before they answer."""
 
@@ -164,6 +167,12 @@ WATCH_RETRY_SECONDS = 1.0
 
 CONTROL_TIMEOUT_SECONDS = 10.0
 """One attempt of a call to the server made for the session (terminate a child): normally milliseconds."""
+
+SCHEDULED_SUBMIT_SECONDS = 30.0
+"""One attempt to submit a scheduled task: a session that has to be read from its history first takes seconds."""
+
+SCHEDULED_HEARTBEAT_SECONDS = 5.0
+"""After that a worker that died while it submitted counts as dead; workers beat for their activities by themselves."""
 
 FORK_GLANCE_SECONDS = 2.0
 """To look at which sessions wait for which, within such an attempt: one that has a worker answers in milliseconds."""

@@ -116,3 +116,16 @@ class StartRequest(Request):
     context: f.Values = Field(default_factory=dict)
     fork_of: ForkSource | None = None
     state: dict[str, Any] | None = None
+
+
+class ScheduledTaskStart(Request):
+    """Start input of a ScheduledTask: what it submits to which session, for the nominal time that it is started for.
+
+    `schedule`: the schedule's name, `request`: a TaskRequest without its `task_id`, `open`: the session to open where
+    there is none yet.
+    """
+
+    session_id: f.Id
+    schedule: f.ScheduleName
+    request: dict[str, Any]
+    open: Config | None = None
