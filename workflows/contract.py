@@ -25,6 +25,7 @@ from workflows.wire.requests import (
     ISOLATED,
     CancelRequest,
     CloseRequest,
+    Compact,
     Config,
     ConfigureRequest,
     ContextPolicy,
@@ -37,6 +38,7 @@ from workflows.wire.requests import (
 )
 from workflows.wire.tasks import (
     Answer,
+    Compaction,
     ContextPatch,
     ErrorInfo,
     InjectedContext,
@@ -55,6 +57,8 @@ __all__ = [
     "Answer",
     "CancelRequest",
     "CloseRequest",
+    "Compact",
+    "Compaction",
     "Config",
     "ConfigureRequest",
     "ContextPatch",
