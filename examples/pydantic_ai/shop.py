@@ -5,6 +5,7 @@ from datetime import timedelta
 from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDenied
 from pydantic_ai.durable_exec.temporal import PydanticAIPlugin, PydanticAIWorkflow, TemporalDurability
 from pydantic_ai.messages import ModelMessagesTypeAdapter as Messages
+from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart
 from temporalio import workflow
 from temporalio.plugin import SimplePlugin
 from temporalio.workflow import ActivityConfig
@@ -15,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from examples.pydantic_ai.model import MODEL
     from workflows.contract import TaskInput, TaskOutput
     from workflows.kinds.approval import ask_approval
-    from workflows.kinds.history import history_of, history_patch
+    from workflows.kinds.history import before_history, history_of, history_patch
     from workflows.kinds.usage import UsageSum
 
 # The heartbeat says within seconds that a worker is gone; without one, a killed tool waits for the other timeout.
@@ -47,8 +48,10 @@ class PydanticShopWorkflow(PydanticAIWorkflow):
 
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
-        usage, new = UsageSum(), []
-        result = await agent.run(str(task.input), message_history=Messages.validate_python(history_of(task)))
+        usage, new, history = UsageSum(), [], Messages.validate_python(history_of(task))
+        if before := before_history(task):
+            history[:0] = [ModelRequest.user_text_prompt(before), ModelResponse([TextPart("I know.")])]
+        result = await agent.run(str(task.input), message_history=history)
         while True:
             usage.add(result.usage)
             new += Messages.dump_python(result.new_messages(), mode="json")

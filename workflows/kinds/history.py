@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from workflows.contract import ContextPatch, TaskInput
 from workflows.kinds.typed import INVALID_CONTEXT
 from workflows.wire import limits
+from workflows.wire.conversation import BEFORE, conversation, summary_in
 from workflows.wire.encoding import json_bytes, plain
 from workflows.wire.errors import ErrorType
 
@@ -38,6 +39,21 @@ def history_of(task: TaskInput, key: str = KEY) -> list[Message]:
     if not _are_messages(found):
         raise ApplicationError(f"{key!r} is no list of messages", type=INVALID_CONTEXT, non_retryable=True)
     return list(found)
+
+
+def before_history(task: TaskInput, key: str = KEY) -> str | None:
+    """What a model is to know of what came before the messages of `history_of`, in words; null where there is nothing.
+
+    That is the session's summary, and those turns since whose messages have left: bounds of messages are others than
+    those of turns. It belongs in front of the messages, and not among those that are kept. Raises what `history_of`
+    raises.
+    """
+    opened = sum(map(_opens, history_of(task, key)))
+    turns = task.context.transcript
+    lost = turns[: max(len(turns) - opened, 0)]
+    said = "\n".join(f"{message['role']}: {message['content']}" for message in conversation(lost))
+    summary = summary_in(task.context.values)
+    return BEFORE + "\n\n".join(filter(None, (summary, said))) if summary or said else None
 
 
 def history_patch(

@@ -32,16 +32,19 @@ def summary_in(values: Mapping[str, Any]) -> str | None:
     return found if isinstance(found, str) and found.strip() else None
 
 
+def known_before(words: str) -> list[Message]:
+    """The messages by which a model is told what was said before, in front of all others."""
+    return [{"role": "user", "content": words}, {"role": "assistant", "content": _TAKEN}]
+
+
 def conversation(turns: Iterable[Turn], values: Mapping[str, Any] | None = None) -> list[Message]:
     """What was asked in each turn and what came of it, oldest first; a text as its words, everything else as JSON.
 
     With a summary in `values` that comes first: as what a user says and an assistant answers, since many models take no
     other order.
     """
-    messages: list[Message] = []
-    if summary := summary_in(values or {}):
-        messages.append({"role": "user", "content": BEFORE + summary})
-        messages.append({"role": "assistant", "content": _TAKEN})
+    summary = summary_in(values or {})
+    messages = known_before(BEFORE + summary) if summary else []
     for turn in turns:
         messages.append({"role": "user", "content": _words(turn.input)})
         messages.append({"role": "assistant", "content": _words(turn.output)})
