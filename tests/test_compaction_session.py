@@ -4,6 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from temporalio.worker import UnsandboxedWorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from starter.client import Session
 from tests.conformance.caller import SLOWNESS
@@ -142,8 +144,14 @@ async def test_a_conversation_knows_its_first_turns_fact_when_that_turn_has_left
 
 @pytest.mark.rare
 @pytest.mark.timeout(600)
-async def test_a_conversation_of_a_thousand_turns_knows_its_first_turns_fact(harness: Harness) -> None:
-    await _conversation(harness, 1_000, Compact(kind="Summarise"))
+async def test_a_conversation_of_a_thousand_turns_knows_its_first_turns_fact(elsewhere: Harness) -> None:
+    """On a worker as users run it: what the sandbox and a replay of thousands of events add is tried elsewhere."""
+    runners: dict[str, Any] = {
+        "workflow_runner": SandboxedWorkflowRunner(),
+        "unsandboxed_workflow_runner": UnsandboxedWorkflowRunner(),
+    }
+    async with elsewhere.worker(**runners):
+        await _conversation(elsewhere, 1_000, Compact(kind="Summarise"))
 
 
 async def test_a_summary_that_cannot_be_made_fails_by_name(harness: Harness) -> None:

@@ -399,6 +399,17 @@ def test_what_came_before_the_messages_is_the_summary_and_the_turns_whose_messag
     assert f"{BEFORE}I am Ada.\n\nuser: q0\nassistant: a0\nuser: q1\nassistant: a1" == before(2, summary="I am Ada.")
 
 
+def test_what_has_left_the_messages_is_told_in_short() -> None:
+    turns = [Turn(task_id="a", version=n, input=f"q{n} " * 9_000, output="a", finished_at=NOW) for n in range(100)]
+    task = given_to()
+    task.context.transcript = turns
+    before = before_history(task)
+    assert before
+    assert json_bytes(before) <= limits.SUMMARY_BYTES + 100
+    assert "user: q99 q99" in before
+    assert "q0 " not in before
+
+
 def test_a_compaction_leaves_the_messages_of_an_agent_as_they_are() -> None:
     """A turn leaves the transcript; messages have bounds of their own, by which no result loses its call."""
     context, said = SessionContext.initial({}), OpenAI()

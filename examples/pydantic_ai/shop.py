@@ -5,7 +5,6 @@ from datetime import timedelta
 from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDenied
 from pydantic_ai.durable_exec.temporal import PydanticAIPlugin, PydanticAIWorkflow, TemporalDurability
 from pydantic_ai.messages import ModelMessagesTypeAdapter as Messages
-from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart
 from temporalio import workflow
 from temporalio.plugin import SimplePlugin
 from temporalio.workflow import ActivityConfig
@@ -48,13 +47,12 @@ class PydanticShopWorkflow(PydanticAIWorkflow):
 
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
-        usage, new, history = UsageSum(), [], Messages.validate_python(history_of(task))
-        if before := before_history(task):
-            history[:0] = [ModelRequest.user_text_prompt(before), ModelResponse([TextPart("I know.")])]
-        result = await agent.run(str(task.input), message_history=history)
+        usage, new, known = UsageSum(), [], before_history(task)
+        history = Messages.validate_python(history_of(task))
+        result = await agent.run(str(task.input), message_history=history, instructions=known)
         while True:
             usage.add(result.usage)
-            new += Messages.dump_python(result.new_messages(), mode="json")
+            new += Messages.dump_python(result.new_messages(), mode="json", exclude={"__all__": {"instructions"}})
             if not isinstance(result.output, DeferredToolRequests):
                 return TaskOutput(output=result.output, patch=history_patch(task, new), usage=usage.total)
             answers = DeferredToolResults()
@@ -62,7 +60,8 @@ class PydanticShopWorkflow(PydanticAIWorkflow):
                 said = await ask_approval(task, call.tool_name, call.args)
                 yes, no = ToolApproved(override_args=said.arguments), ToolDenied(said.reason or "a person refused")
                 answers.approvals[call.tool_call_id] = yes if said.approved else no
-            result = await agent.run(message_history=result.all_messages(), deferred_tool_results=answers)
+            history = result.all_messages()
+            result = await agent.run(message_history=history, deferred_tool_results=answers, instructions=known)
 
 
 KINDS = [SimplePlugin("pydantic-ai shop", workflows=[PydanticShopWorkflow]), PydanticAIPlugin()]  # in this order

@@ -161,6 +161,10 @@ heavy, and fits the version log."""
 HISTORY_MESSAGES = 400
 """The same by number: of short ones no model needs more of the past."""
 
+LOST_MESSAGE_BYTES = 500
+"""What a model is told of a question or an answer whose messages have left: enough to know what it was about. All of
+them together are as a summary, the oldest leave first."""
+
 # --- budgets of one run ---------------------------------------------------------------------------------------------
 
 RUN_TASKS = 500
