@@ -116,7 +116,9 @@ async def test_an_answer_that_is_not_whole_is_told_as_such_wherever_it_is_shown(
 
 
 async def test_steering_a_session(run: Command, name: str) -> None:
-    await run("open", name)
+    opened = await run("open", name, "--compact", "Summarise", "--compact-turns", "20")
+    assert "by Summarise, beyond 20 turns or 65,536 bytes of them" in opened.out
+    assert "" == opened.err
     await run("submit", name, "20", "--json-input", "--kind", "Countdown", "--task-id", "long")
     await run("submit", name, BANANA, "--task-id", "waiting")
     assert "waiting is cancelled\n" == (await run("cancel", name, "waiting")).out
@@ -127,7 +129,8 @@ async def test_steering_a_session(run: Command, name: str) -> None:
     assert {"version": 1} == json.loads((await run("patch", name, "--value", "n=1", "--json")).out)
     assert {"version": 2} == json.loads((await run("rollback", name, "0", "--json")).out)
     assert 5 == (await run("patch", name, "--value", "n=1", "--expected-version", "0")).code
-    assert "pause" == json.loads((await run("configure", name, "on_failure=pause", "--json")).out)["on_failure"]
+    configured = json.loads((await run("configure", name, "on_failure=pause", "compact=null", "--json")).out)
+    assert ("pause", None) == (configured["on_failure"], configured["compact"])
     assert [f"{name} is paused\n", f"{name} is idle\n"] == [
         (await run(command, name)).out for command in ("pause", "resume")
     ]
