@@ -7,6 +7,7 @@ The exit code is 1 where the fact that the first turn told is not known at the e
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from benchmarks.command import options, progress, run
 from benchmarks.figures import Figure, show
@@ -81,7 +82,7 @@ class Talk:
 
 def figures(found: Sequence[Sums]) -> list[Figure]:
     """Events and bytes a turn up to each mark since the one before, and the largest by the first whole one of all."""
-    pairs = list(zip(found, found[1:], strict=False))
+    pairs = list(pairwise(found))
     rows: dict[str, list[tuple[int, float]]] = {
         name: [(b.turns, (getattr(b, name) - getattr(a, name)) / (b.turns - a.turns)) for a, b in pairs]
         for name in ("session_events", "session_bytes", "task_events", "task_bytes", "compactions")
@@ -96,19 +97,18 @@ def figures(found: Sequence[Sums]) -> list[Figure]:
 async def measure(marks: Sequence[int], compact: Compact | None) -> tuple[list[Figure], bool]:
     """The figures, and whether the first turn's fact is known at the end."""
     progress("starting a server and a worker")
-    async with database_server() as server:
-        async with serving(WorkerProcess(server.address, QUEUE)):
-            client = SessionClient(await connect(server.address), QUEUE)
-            session = await client.open("talk", Config(compact=compact))
-            talk = Talk(session)
-            found = [await talk.reach(marks[0] // 2)]  # until then the transcript fills
-            for mark in marks:
-                found.append(await talk.reach(mark))
-                progress(f"turn {mark}")
-            answer = await session.ask(ASKED, context=ContextPolicy(write=False))
-            progress(f"{ASKED} {answer}")
-            summary = (await session.context()).values.get("summary", "")
-            return [*figures(found), Figure("summary_bytes", len(str(summary)))], KNOWN in str(answer)
+    async with database_server() as server, serving(WorkerProcess(server.address, QUEUE)):
+        client = SessionClient(await connect(server.address), QUEUE)
+        session = await client.open("talk", Config(compact=compact))
+        talk = Talk(session)
+        found = [await talk.reach(marks[0] // 2)]  # until then the transcript fills
+        for mark in marks:
+            found.append(await talk.reach(mark))
+            progress(f"turn {mark}")
+        answer = await session.ask(ASKED, context=ContextPolicy(write=False))
+        progress(f"{ASKED} {answer}")
+        summary = (await session.context()).values.get("summary", "")
+        return [*figures(found), Figure("summary_bytes", len(str(summary)))], KNOWN in str(answer)
 
 
 async def main() -> int:
