@@ -409,6 +409,18 @@ def test_a_task_submitted_later_under_its_id_is_a_conflict() -> None:
         state.submit(request("compact-5"), NOW)
 
 
+def test_a_compaction_makes_nobody_busy() -> None:
+    state = over()
+    state.pass_time(NOW)
+    state.submit(request("w1", on_busy="reject"), NOW)
+    with refused("Busy"):
+        state.submit(request("w2", on_busy="reject"), NOW)
+    state = compacting()
+    state.submit(request("w1", on_busy="reject"), NOW)
+    with refused("Busy"):
+        state.submit(request("w2", on_busy="reject"), NOW)
+
+
 def test_a_full_list_takes_it_all_the_same() -> None:
     state = over(7, max_pending=1)
     state.submit(request("w"), NOW)

@@ -5,6 +5,7 @@ Long: one class, of which every method changes the same state.
 
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -90,7 +91,7 @@ class SessionState(BaseModel):
             return task
         if self.closing:
             raise SessionError(ErrorType.SESSION_CLOSED, "the session is closing and takes no new tasks")
-        if task.on_busy == "reject" and (self.running or self.pending.next_due(now)):
+        if task.on_busy == "reject" and self._busy(now):
             raise SessionError(ErrorType.BUSY, "another task runs or waits")
         room = PendingList() if task.on_busy == "replace_pending" else self.pending
         if not room.fits(task, self.config.max_pending, limits.PENDING_BYTES):
@@ -335,6 +336,12 @@ class SessionState(BaseModel):
         if output.patch is not None:
             raise SessionError(ErrorType.PATCH_NOT_ALLOWED, "a task without write access returned a patch")
         return running.version  # others may have changed the context meanwhile
+
+    def _busy(self, now: datetime) -> bool:
+        """Whether a task runs, or waits that may run. A compaction, which nobody asked for, makes nobody busy."""
+        running = [self.running.task] if self.running else []
+        others = (task for task in self.pending.tasks if task.due(now))
+        return any(task.compacts is None for task in chain(running, others))
 
     def _compact(self, now: datetime) -> None:
         """Submit a task that takes the oldest turns out of the transcript, before all that waits, where that is due.
