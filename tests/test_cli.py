@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
 from temporalio.client import Client
 
 from starter.cli import main
 from starter.cli.app import SERVERS
+from starter.cli.arguments import compaction
 from starter.dev_server import DevServer
 from tests.harness import WAIT, Harness, snapshot_when
 from workflows.contract import ContextView, Snapshot, TaskRecord
@@ -135,6 +137,14 @@ async def test_steering_a_session(run: Command, name: str) -> None:
         (await run(command, name)).out for command in ("pause", "resume")
     ]
     assert (6, "") == ((unknown := await run("cancel", name, "never-sent")).code, unknown.out)
+
+
+def test_the_bounds_of_a_compaction_need_its_kind() -> None:
+    assert compaction(None, None, None) is None
+    assert {"kind": "Summarise", "turns": 3, "bytes": None} == compaction("Summarise", 3, None)
+    for bounds in ((3, None), (None, 3_000)):
+        with pytest.raises(typer.BadParameter, match="--compact"):
+            compaction(None, *bounds)
 
 
 async def test_json_is_the_contracts_own_shape(run: Command, name: str) -> None:
