@@ -56,7 +56,7 @@ async def _compacted(harness: Harness, way: str) -> tuple[Session, TaskRecord]:
 
 @pytest.mark.parametrize(
     "ways",
-    [["hangs", "has no worker", "is of no kind", "returns more"], pytest.param([*WAYS], marks=pytest.mark.rare)],
+    [["has no worker", "returns more"], pytest.param([*WAYS], marks=pytest.mark.rare)],
     ids=["some", "all"],
 )
 async def test_no_way_that_a_compaction_goes_wrong_hurts_its_session(harness: Harness, ways: list[str]) -> None:
@@ -139,7 +139,7 @@ async def _conversation(harness: Harness, turns: int, bound: Compact) -> None:
 
 
 async def test_a_conversation_knows_its_first_turns_fact_when_that_turn_has_left(harness: Harness) -> None:
-    await _conversation(harness, 12, Compact(kind="Summarise", turns=4))
+    await _conversation(harness, 8, Compact(kind="Summarise", turns=3))
 
 
 @pytest.mark.rare
