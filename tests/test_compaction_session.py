@@ -132,7 +132,8 @@ async def _conversation(harness: Harness, turns: int, bound: Compact) -> None:
     assert f"You said: {CODE}." == await ask(session, CODE_ASKED, context=alone)
     assert f'You first asked: "{CODE}"' == await ask(session, "What did I ask first?", context=alone)
     assert "I don't know" in await ask(session, CODE_ASKED, context=ContextPolicy(read="none", transcript=0))
-    context, counters = await session.context(), (await session.snapshot()).counters
+    counters = (await snapshot_when(session, lambda s: s.status == "idle")).counters
+    context = await session.context()
     assert len(context.transcript) <= 1.5 * bound.turns
     assert json_bytes(context.values) <= limits.SUMMARY_BYTES
     assert counters.completed == counters.submitted > turns
