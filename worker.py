@@ -24,6 +24,7 @@ from activities.fork import read_context
 from activities.models.named import model_named
 from activities.models.protocol import LanguageModel
 from activities.scheduled_tasks import remove_schedule, submit_scheduled
+from activities.summarise import SummaryActivities
 from activities.visibility import VisibilityActivities
 from starter import dev_server
 from starter.client.connection import NoServerError, connect, task_queue
@@ -40,12 +41,13 @@ from starter.serving.settings import Settings, variable
 from starter.serving.streaming import Streaming
 from workflows.kinds.answer import AnswerWorkflow
 from workflows.kinds.countdown import CountdownWorkflow
+from workflows.kinds.summarise import SummariseWorkflow
 from workflows.kinds.unknown import UnknownKindWorkflow
 from workflows.scheduled_task import ScheduledTaskWorkflow
 from workflows.session import SessionWorkflow
 from workflows.wire.messages import DATA_CONVERTER
 
-KINDS: Sequence[type] = [AnswerWorkflow, CountdownWorkflow]
+KINDS: Sequence[type] = [AnswerWorkflow, CountdownWorkflow, SummariseWorkflow]
 """The kinds this worker hosts; a new kind is one more line here."""
 
 logger = logging.getLogger("sessions")
@@ -75,6 +77,7 @@ def build_worker(
         workflows=[SessionWorkflow, ScheduledTaskWorkflow, *kinds, UnknownKindWorkflow],
         activities=[
             AnswerActivities(model).answer_question,
+            SummaryActivities(model).summarise,
             VisibilityActivities(usable=search_attributes).search_attributes_usable,
             count_down,
             read_context,

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from activities import stream as stream  # noqa: PLC0414 (a name to import, if not by `*`)
     from starter.client import Session, SessionClient
     from workflows.contract import (
+        Compact,
+        Compaction,
         Config,
         ContextPatch,
         ContextPolicy,
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from workflows.wire.errors import ErrorType, SessionError
 
 __all__ = [
+    "Compact",
+    "Compaction",
     "Config",
     "ContextPatch",
     "ContextPolicy",

@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from anyio import to_thread
 
     from tests.framework_kinds.slow_once import slow_once
-    from workflows.contract import ContextPatch, TaskInput, TaskOutput
+    from workflows.contract import Compaction, ContextPatch, TaskInput, TaskOutput
     from workflows.kinds.approval import ask_approval
     from workflows.kinds.threads import inline_threads
     from workflows.kinds.waiting import ask_person
@@ -110,6 +110,32 @@ class SlowWorkflow:
     async def run(self, task: TaskInput) -> TaskOutput:
         await workflow.sleep(task.input["seconds"])
         return TaskOutput(output="remembered", patch=ContextPatch(set=task.input["set"]))
+
+
+@workflow.defn(name="Squeeze", failure_exception_types=[Exception])
+class SqueezeWorkflow:
+    """Compacts in the way that the context value `way` names; asked "well", or nothing, it does what it is for."""
+
+    @workflow.run
+    async def run(self, task: TaskInput) -> object:
+        through, text = task.input["through"], f"through {task.input['through']}"
+        match task.context.values.get("way"):
+            case "hangs":
+                await workflow.wait_condition(lambda: False)
+            case "fails":
+                raise ApplicationError("out of tea", type="OutOfTea", non_retryable=True)
+            case "returns nothing":
+                return TaskOutput(output=None)
+            case "returns no result":
+                return {"answer": "under another name"}
+            case "returns more":
+                text = "x" * 100_000
+            case "goes too far":
+                through = task.context.version + 1
+            case "asks":
+                text = str(await ask_person(task, "How shall I put it?"))
+        patch = ContextPatch(set={"summary": text}, compact=Compaction(through=through))
+        return TaskOutput(output=text, patch=patch)
 
 
 class Way(BaseException):
@@ -348,5 +374,6 @@ TEST_KINDS = [
     ReturnWorkflow,
     ShowWorkflow,
     SlowWorkflow,
+    SqueezeWorkflow,
     StubbornWorkflow,
 ]

@@ -14,10 +14,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import typer
 from temporalio.client import Client
 
 from starter.cli import main
 from starter.cli.app import SERVERS
+from starter.cli.arguments import compaction
 from starter.dev_server import DevServer
 from tests import command_lines
 from tests.command_lines import Ran
@@ -96,7 +98,9 @@ async def test_an_answer_that_is_not_whole_is_told_as_such_wherever_it_is_shown(
 
 
 async def test_steering_a_session(run: Command, name: str) -> None:
-    await run("open", name)
+    opened = await run("open", name, "--compact", "Summarise", "--compact-turns", "20")
+    assert "by Summarise, beyond 20 turns or 65,536 bytes of them" in opened.out
+    assert "" == opened.err
     await run("submit", name, "20", "--json-input", "--kind", "Countdown", "--task-id", "long")
     await run("submit", name, BANANA, "--task-id", "waiting")
     assert "waiting is cancelled\n" == (await run("cancel", name, "waiting")).out
@@ -107,11 +111,20 @@ async def test_steering_a_session(run: Command, name: str) -> None:
     assert {"version": 1} == json.loads((await run("patch", name, "--value", "n=1", "--json")).out)
     assert {"version": 2} == json.loads((await run("rollback", name, "0", "--json")).out)
     assert 5 == (await run("patch", name, "--value", "n=1", "--expected-version", "0")).code
-    assert "pause" == json.loads((await run("configure", name, "on_failure=pause", "--json")).out)["on_failure"]
+    configured = json.loads((await run("configure", name, "on_failure=pause", "compact=null", "--json")).out)
+    assert ("pause", None) == (configured["on_failure"], configured["compact"])
     assert [f"{name} is paused\n", f"{name} is idle\n"] == [
         (await run(command, name)).out for command in ("pause", "resume")
     ]
     assert (6, "") == ((unknown := await run("cancel", name, "never-sent")).code, unknown.out)
+
+
+def test_the_bounds_of_a_compaction_need_its_kind() -> None:
+    assert compaction(None, None, None) is None
+    assert {"kind": "Summarise", "turns": 3, "bytes": None} == compaction("Summarise", 3, None)
+    for bounds in ((3, None), (None, 3_000)):
+        with pytest.raises(typer.BadParameter, match="--compact"):
+            compaction(None, *bounds)
 
 
 async def test_json_is_the_contracts_own_shape(run: Command, name: str) -> None:

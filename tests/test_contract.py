@@ -11,6 +11,8 @@ from workflows import contract
 from workflows.contract import (
     CancelRequest,
     CloseRequest,
+    Compact,
+    Compaction,
     Config,
     ConfigureRequest,
     ContextPatch,
@@ -35,6 +37,8 @@ RECORD = {"task_id": "a", "kind": "Answer", "status": "pending", "submitted_at":
 ERROR = {"type": "KeyError", "message": "'tea'"}
 EMPTY: dict[str, Any] = {"config": {}, "running": None, "pending": [], "recent": [], "counters": {}, "rejected": []}
 MINIMAL: dict[type[BaseModel], dict[str, Any]] = {
+    Compact: {"kind": "Summarise"},
+    Compaction: {"through": 0},
     Config: {},
     ConfigureRequest: {},
     ContextPolicy: {},
@@ -71,16 +75,18 @@ MINIMAL: dict[type[BaseModel], dict[str, Any]] = {
 
 # Section 3 of the design, field by field: names are added, never changed.
 NAMES: dict[type[BaseModel], str] = {
+    Compact: "kind turns bytes",
+    Compaction: "through",
     Config: "owner title labels default_kind task_timeout cancel_grace max_pending idle_timeout on_failure read "
-    "transcript stream",
+    "transcript stream compact",
     ConfigureRequest: "owner title labels default_kind task_timeout cancel_grace max_pending idle_timeout "
-    "on_failure read transcript stream request_id",
+    "on_failure read transcript stream compact request_id",
     ContextPolicy: "read transcript write",
     TaskRequest: "task_id input kind context on_busy not_before expires_at timeout task_queue labels stream",
     CancelRequest: "task_id reason",
     RespondRequest: "task_id question_id value",
     CloseRequest: "mode reason",
-    ContextPatch: "set unset append",
+    ContextPatch: "set unset append compact",
     PatchRequest: "patch expected_version request_id",
     RollbackRequest: "version request_id",
     ForkSource: "session_id version",
@@ -153,7 +159,7 @@ def test_unknown_fields_are_refused_in_requests_and_ignored_elsewhere(model: typ
 
 
 def test_a_config_left_empty_has_the_defaults_of_the_contract() -> None:
-    nulls = dict.fromkeys(["owner", "title", "idle_timeout"])
+    nulls = dict.fromkeys(["owner", "title", "idle_timeout", "compact"])
     numbers = {"task_timeout": 3600, "cancel_grace": 30, "max_pending": 1000, "transcript": 20}
     others = {
         "labels": {},
@@ -164,6 +170,19 @@ def test_a_config_left_empty_has_the_defaults_of_the_contract() -> None:
         "stream": False,
     }
     assert {**nulls, **numbers, **others} == parsed(Config, {}).model_dump()
+
+
+def test_a_compact_left_empty_has_the_bounds_of_its_limits_and_null_is_empty() -> None:
+    empty, null = {"kind": "Summarise"}, {"kind": "Summarise", "turns": None, "bytes": None}
+    for body in (empty, null, empty | {"turns": 12}, empty | {"bytes": 65_536}):
+        assert empty | {"turns": 12, "bytes": 65_536} == parsed(Config, {"compact": body}).model_dump()["compact"]
+    assert parsed(Config, {"compact": empty | {"turns": 133, "bytes": 174_762}}).compact
+
+
+def test_a_patch_without_compaction_is_written_as_before_there_was_one() -> None:
+    """Sessions of before refuse the fields of a patch that they do not know."""
+    assert {"set", "unset", "append"} == set(ContextPatch().model_dump())
+    assert {"through": 3} == ContextPatch(compact=Compaction(through=3)).model_dump()["compact"]
 
 
 def test_a_close_left_empty_drains() -> None:
@@ -278,10 +297,18 @@ def test_a_task_request_refuses_and_names_the_field(field: str, value: Any) -> N
         (Config, {"default_kind": "Session"}),
         (Config, {"default_kind": "k" * 1_001}),
         (Config, {"read": ["k" * limits.CONTEXT_BYTES]}),
+        (Config, {"compact": {}}),
+        (Config, {"compact": "Summarise"}),
+        (Config, {"compact": {"kind": "Session"}}),
+        (Config, {"compact": {"kind": None}}),
+        (Config, {"compact": {"kind": "Summarise", "every": 1}}),
+        *((Config, {"compact": {"kind": "Summarise", "turns": turns}}) for turns in (0, 134, "20", True, 1.5)),
+        *((Config, {"compact": {"kind": "Summarise", "bytes": size}}) for size in (0, 1_023, 174_763, 1e5)),
         (CancelRequest, {"task_id": "a", "reason": "x" * 501}),
         (PatchRequest, {"patch": {"unset": "k"}}),
         (PatchRequest, {"patch": {"append": {"k": "v"}}}),
         (PatchRequest, {"patch": {"delete": ["k"]}}),
+        *((PatchRequest, {"patch": {"compact": through}}) for through in (3, {}, {"through": -1}, {"through": "3"})),
         (PatchRequest, {"patch": {}, "expected_version": "1"}),
         (RollbackRequest, {"version": True}),
         (RollbackRequest, {"version": 1.0}),

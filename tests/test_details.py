@@ -14,6 +14,7 @@ from tests.test_full_state import full_session
 from workflows.contract import (
     CancelRequest,
     CloseRequest,
+    Compact,
     ContextPatch,
     Question,
     TaskOutput,
@@ -229,3 +230,10 @@ def test_a_tasks_page_names_the_values_it_may_see(read: Any, shown: str) -> None
 def test_a_timeline_shows_what_was_asked(task_input: Any, shown: str) -> None:
     state = running("sun", options={"input": task_input, "kind": "Countdown"})
     assert shown == summary(state.running_task().task)
+
+
+def test_a_page_shows_the_summary_of_a_session_that_is_compacted() -> None:
+    for compact, shown in ((None, False), (Compact(kind="Summarise"), True)):
+        state = session(compact=compact)
+        state.context.patch(ContextPatch(set={"summary": "The name is *Ada*."}), None, NOW)
+        assert shown == ("**Summary of the turns before**\nThe name is \\*Ada\\*." in render(state))

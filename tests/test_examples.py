@@ -182,6 +182,17 @@ async def test_a_later_task_remembers_what_its_policy_lets_it_see(shop: Shop) ->
     assert f"You first asked: {again}" == (await run_task(session, again, context=isolated)).output
 
 
+async def test_a_later_task_knows_what_the_summary_says_and_does_not_keep_it_again(shop: Shop) -> None:
+    session = await shop.open()
+    await session.patch_context({"set": {"summary": "What does M1 cost? 42 euros."}})
+    for _ in range(2):
+        record = await run_task(session, "What did I ask first?")
+        assert record.error is None
+        assert "What does M1 cost? 42 euros." in record.output
+    kept = (await session.context()).values.get("messages", [])
+    assert 0 == str([message for message in kept if message["kind"] == "request"]).count("M1")
+
+
 @pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
 @pytest.mark.rare
 async def test_a_worker_killed_in_a_tool_costs_that_call_and_no_finished_one(

@@ -46,7 +46,7 @@ def ended(state: SessionState, number: int, asked: Any, output: Any, *, write: b
 def full_session() -> SessionState:
     names = {"owner": WORST_NAME, "title": WORST_NAME, "labels": WORST_LABELS, "default_kind": WORST_KIND}
     queues = {"elsewhere": "q", WORST_KIND: WORST_KIND[: limits.QUEUES_BYTES // 12]}
-    state = session(**names, read=KEYS, queues=queues)
+    state = session(**names, read=KEYS, queues=queues, compact={"kind": WORST_KIND})
     for number in range(limits.SEEN_IDS):
         asked = expanding(150) if number >= limits.SEEN_IDS - limits.RECORDS else ""
         ended(state, number, asked, expanding(200) if asked else "", write=False)

@@ -16,7 +16,7 @@ from starter.client.calls import NoWorkerError
 from starter.dev_server import EARLY
 from tests.harness import WAIT, Harness, ask, details_of, hand_overs, run_task, snapshot_when, timeless
 from tests.servers import own_server
-from workflows.contract import Config, ContextPatch
+from workflows.contract import Compact, Config, ContextPatch
 
 BANANA = "What colour is a banana?"
 EVENTS_A_RUN = 60
@@ -65,6 +65,23 @@ async def test_a_running_task_goes_on_over_hand_overs_and_its_answer_finds_it(ti
     assert before.run_id == record.run_id
     assert "completed" == (await session.result(later, WAIT)).status
     assert [task_id, later] == [turn.task_id for turn in (await session.context()).transcript]
+
+
+@pytest.mark.rare
+async def test_a_compaction_goes_on_over_a_hand_over_and_is_not_begun_again(tiny_runs: Harness) -> None:
+    session = await tiny_runs.open(Config(compact=Compact(kind="Squeeze", turns=1)), {"way": "asks"})
+    for _ in range(2):
+        await run_task(session, None, kind="Note")
+    await snapshot_when(session, lambda s: s.status == "waiting")
+    later = await session.submit(None, kind="Note")
+    await hand_over(session)
+    await session.respond("compact-2", "briefly")
+    assert "completed" == (await session.result("compact-2", WAIT)).status
+    assert "completed" == (await session.result(later, WAIT)).status
+    context = await session.context()
+    assert ("briefly", "compact-2") == (context.values["summary"], context.log[2].by)
+    assert ["compact-2"] == [record.task_id for record in (await session.snapshot()).recent if record.kind == "Squeeze"]
+    await session.close("now")
 
 
 async def test_a_memo_that_cannot_be_read_is_handed_over_as_it_came(tiny_runs: Harness) -> None:

@@ -16,11 +16,11 @@ from pydantic_ai import messages as pai
 from temporalio.exceptions import ApplicationError
 
 from tests.samples import NOW, accepted
-from workflows.contract import ContextPatch, InjectedContext, TaskInput, Turn
-from workflows.kinds.history import history_of, history_patch, trimmed
+from workflows.contract import Compaction, ContextPatch, InjectedContext, TaskInput, Turn
+from workflows.kinds.history import before_history, history_of, history_patch, trimmed
 from workflows.state.context import SessionContext
 from workflows.wire import limits
-from workflows.wire.conversation import conversation
+from workflows.wire.conversation import BEFORE, conversation
 from workflows.wire.encoding import canonical, json_bytes, model_bytes
 
 Messages = list[dict[str, Any]]
@@ -372,6 +372,56 @@ def given_to(write: bool = True, **values: Any) -> TaskInput:  # noqa: FBT002 (a
 
 def test_a_task_that_may_not_write_keeps_nothing() -> None:
     assert None is history_patch(given_to(write=False), [{"role": "user", "content": "?"}])
+
+
+def test_a_summary_comes_before_the_turns_as_something_said_and_answered() -> None:
+    turns = [Turn(task_id="a", version=7, input="How big?", output="So big.", finished_at=NOW)]
+    roles = [(message["role"], message["content"]) for message in conversation(turns, {"summary": "I am Ada."})]
+    assert [("user", f"{BEFORE}I am Ada."), ("user", "How big?"), ("assistant", "So big.")] == [roles[0], *roles[2:]]
+    assert "assistant" == roles[1][0]
+    for none in (None, {}, {"summary": " "}, {"summary": {"mine": 1}}):
+        assert conversation(turns) == conversation(turns, none)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_what_came_before_the_messages_is_the_summary_and_the_turns_whose_messages_have_left(shape: OpenAI) -> None:
+    spoken_in = [shape.user(f"q{number}") + shape.answer(f"a{number}") for number in range(4)]
+    turns = [Turn(task_id="a", version=n, input=f"q{n}", output=f"a{n}", finished_at=NOW) for n in range(4)]
+
+    def before(kept: int, **values: Any) -> str | None:
+        task = given_to(messages=flat(spoken_in[4 - kept :]), **values)
+        task.context.transcript = turns
+        return before_history(task)
+
+    assert None is before(4)
+    assert f"{BEFORE}I am Ada." == before(4, summary="I am Ada.")
+    assert f"{BEFORE}user: q0\nassistant: a0" == before(3)
+    assert f"{BEFORE}I am Ada.\n\nuser: q0\nassistant: a0\nuser: q1\nassistant: a1" == before(2, summary="I am Ada.")
+
+
+def test_what_has_left_the_messages_is_told_in_short() -> None:
+    turns = [Turn(task_id="a", version=n, input=f"q{n} " * 9_000, output="a", finished_at=NOW) for n in range(100)]
+    task = given_to()
+    task.context.transcript = turns
+    before = before_history(task)
+    assert before
+    assert json_bytes(before) <= limits.SUMMARY_BYTES + 100
+    assert "user: q99 q99" in before
+    assert "q0 " not in before
+
+
+def test_a_compaction_leaves_the_messages_of_an_agent_as_they_are() -> None:
+    """A turn leaves the transcript; messages have bounds of their own, by which no result loses its call."""
+    context, said = SessionContext.initial({}), OpenAI()
+    for _ in range(5):
+        task = TaskInput(session_id="s", task_id="t", input=None, context=context.inject(accepted()))
+        new = said.user("q") + said.call("look_up", ["c"]) + said.results("r", ["c"]) + said.answer("a")
+        context.complete(history_patch(task, new) or ContextPatch(), accepted(), None, NOW)
+    before = context.values["messages"]
+    compaction = ContextPatch(set={"summary": "s"}, compact=Compaction(through=4))
+    context.compacted(compaction, accepted(), 5, None, NOW)
+    assert [5] == [turn.version for turn in context.transcript]
+    assert before == context.values["messages"] == trimmed(before, max_messages=400, max_bytes=64_000)
 
 
 def test_models_are_kept_as_json_and_half_a_character_is_mended() -> None:

@@ -243,13 +243,14 @@ def test_a_change_made_before_the_fork_arrived_keeps_its_value_and_no_version_re
 
 
 def test_carried_state_from_newer_code_is_read_without_what_is_unknown() -> None:
-    state = running("a", "b")
+    state = running("a", "b", compact={"kind": "Summarise"})
     state.patch_context(PatchRequest(patch=ContextPatch(set={"k": {"user": "data"}})), NOW)
     state.refuse("submit", {}, SessionError("Busy", ""), NOW)
     state.close(CloseRequest(), NOW)
     body = from_json(carried(state))["state"]
     models = [body, *(body[name] for name in ("config", "context", "pending", "ledger", "running", "closing"))]
     models += [body["running"]["task"], body["pending"]["tasks"][0], body["context"]["log"][0]]
+    models.append(body["config"]["compact"])
     for model in models:
         model["from_the_future"] = {"x": 1}
     assert carried(state) == carried(SessionState.model_validate(body))

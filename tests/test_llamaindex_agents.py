@@ -65,6 +65,19 @@ async def test_a_later_task_knows_what_was_said(harness: Harness, agents: Agents
     assert "first you asked: look_up B1" == (await agents.run(session, "what did I ask first?")).output
 
 
+async def test_a_later_task_knows_what_the_summary_says_and_does_not_keep_it_again(
+    harness: Harness, agents: Agents
+) -> None:
+    session = await harness.open(context={"summary": "look_up M1 gave 42 euros"})
+    for kind in ("Shop", "Keeper"):
+        await agents.run(session, "note milk", kind)
+        said = str((await agents.run(session, "and first?", kind)).output)
+        assert said.startswith("first you asked: What was said before")
+        assert "look_up M1 gave 42 euros" in said
+    kept = [m["blocks"][0].get("text") for m in (await session.context()).values["said"] if m["role"] == "user"]
+    assert ["note milk", "and first?"] == kept
+
+
 async def test_messages_are_kept_with_the_calls_of_tools(harness: Harness, agents: Agents) -> None:
     """As they were said: without the state that LlamaIndex puts before a user's words."""
     session = await harness.open(context={"notes": ["before"]})

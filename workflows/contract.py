@@ -28,6 +28,7 @@ from workflows.wire.requests import (
     ISOLATED,
     CancelRequest,
     CloseRequest,
+    Compact,
     Config,
     ConfigureRequest,
     ContextPolicy,
@@ -41,6 +42,7 @@ from workflows.wire.requests import (
 )
 from workflows.wire.tasks import (
     Answer,
+    Compaction,
     ContextPatch,
     ErrorInfo,
     InjectedContext,
@@ -60,6 +62,8 @@ __all__ = [
     "Answer",
     "CancelRequest",
     "CloseRequest",
+    "Compact",
+    "Compaction",
     "Config",
     "ConfigureRequest",
     "ContextPatch",

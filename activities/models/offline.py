@@ -1,7 +1,7 @@
 """A stand-in for a language model that needs no network: it matches words and says so.
 
-It answers from a list of facts, from the injected transcript and from the injected values. What it cannot match it
-does not know: a wrong answer is worse than none.
+It answers from a list of facts, from the injected transcript and its summary, and from the injected values. What it
+cannot match it does not know: a wrong answer is worse than none.
 """
 
 import asyncio
@@ -14,8 +14,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from activities.models.protocol import ModelReply, ModelRequest
+from activities.models.offline_memory import Memory, text_of
+from activities.models.protocol import ModelReply, ModelRequest, SummaryRequest
 from workflows.contract import ContextPatch, Turn
+from workflows.wire.conversation import summary_in
 from workflows.wire.encoding import preview
 
 FACTS = Path(__file__).with_name("offline_facts.json")
@@ -68,6 +70,7 @@ _LOOK_UP = re.compile(
     r"(?i)(?:(?:what|who|when|where)(?:'s| (?P<verb>is|are))|do you (?:know|remember)|(?:(?:can|could) you )?tell me) "
     rf"my {_KEY}|who (?:am i|i am)"
 )
+_WHAT_IS = re.compile(r"(?i)(?:what|who|where|when|which)(?:'s| is| are| was| were) (?P<what>[\w' -]+)")
 
 
 class Fact(BaseModel, extra="forbid"):
@@ -132,13 +135,20 @@ class OfflineModel:
             return ModelReply(text='Hello. Ask me something, say "What colour is a banana?".')
         if _IDENTITY.fullmatch(text):
             return ModelReply(text=IDENTITY)
-        if recalled := _from_transcript(text, request.transcript) or self._from_values(text, request.values):
+        before = Memory.of(summary_in(request.values))
+        if recalled := _from_transcript(text, request.transcript, before):
+            return ModelReply(text=recalled)
+        if recalled := self._from_values(text, request, before):
             return ModelReply(text=recalled)
         if changed := self._changed(text, request):
             return changed
         # All words but filler, in order: who asks for more than a fact says, or for something else, gets no fact.
         fact = self._index.get(self._knowledge.words(text))
-        return ModelReply(text=fact.answer if fact else UNKNOWN)
+        return ModelReply(text=fact.answer if fact else _said(text, before.with_turns(request.transcript)) or UNKNOWN)
+
+    async def summarise(self, request: SummaryRequest) -> ModelReply:
+        """What was asked first, how much was asked, and what was said to be what."""
+        return ModelReply(text=Memory.of(request.summary).with_turns(request.turns).text(request.limit))
 
     async def tell(self, request: ModelRequest, say: Callable[[str], None]) -> ModelReply:
         """Answer like `reply`, word by word, as a real model would."""
@@ -148,11 +158,14 @@ class OfflineModel:
             await asyncio.sleep(WORD_SECONDS)
         return reply
 
-    def _from_values(self, text: str, values: dict[str, Any]) -> str | None:
+    def _from_values(self, text: str, request: ModelRequest, before: Memory) -> str | None:
         """What the session remembers of the person; null when the text does not ask for it."""
+        values = request.values
         if not (match := _LOOK_UP.fullmatch(text)):
             return None
         key = self._knowledge.key(match["key"] or "name")
+        if key not in values and (said := before.forgetting(request.transcript).recall(f"my {key}")):
+            return f"You said: {said}."
         if key not in values:
             return f"I was not told your {_shown(key)}: it is not in what I see of this session."
         return f"Your {key} {(match['verb'] or 'is').lower()} {_shown(values[key])}."
@@ -176,31 +189,35 @@ class OfflineModel:
         return ModelReply(text=said, patch=ContextPatch(set={key: value}))
 
 
-def _from_transcript(text: str, transcript: list[Turn]) -> str | None:
+def _from_transcript(text: str, transcript: list[Turn], before: Memory) -> str | None:
     """What was asked and answered earlier; null when the text does not ask for it."""
     asked, answered, count = _ASKED.fullmatch(text), _ANSWERED.fullmatch(text), _COUNT.fullmatch(text)
     if not (asked or answered or count):
         return None
     # A turn whose input is no text is the work of another kind, not a question.
-    questions = [turn for turn in transcript if _text(turn.input) is not None]
+    questions = [turn for turn in transcript if text_of(turn.input) is not None]
+    if count and (questions or before.count):
+        return f"Earlier questions that I see: {before.count + len(questions)}."
+    if "first" in text.lower() and before.asked:
+        asked_first, said_first = _shown(before.asked), _shown(before.answered or "")
+        return f'You first asked: "{asked_first}"' if asked else f'The first answer was: "{said_first}"'
     if not questions:
         return "I see no earlier conversation in what I was given of this session."
-    if count:
-        return f"Earlier questions that I see: {len(questions)}."
     which, turn = ("first", questions[0]) if "first" in text.lower() else ("last", questions[-1])
     said = f'You {which} asked: "{_shown(turn.input)}"' if asked else f'The {which} answer was: "{_shown(turn.output)}"'
     # A session's first change makes version 1. Where that is out of sight, older questions may be too.
     return f"{said}, as far back as I see" if which == "first" and transcript[0].version > 1 else said
 
 
-def _text(value: Any) -> str | None:
-    """The text of a turn's input or output, bare or as `{"text": ...}`; null for any other JSON."""
-    text = value.get("text") if isinstance(value, dict) else value
-    return text if isinstance(text, str) else None
+def _said(text: str, memory: Memory) -> str | None:
+    """What the person has said of it; null when the text does not ask what something is, or nothing was said of it."""
+    asked = _WHAT_IS.fullmatch(text)
+    said = memory.recall(asked["what"]) if asked else None
+    return None if said is None else f"You said: {said}."
 
 
 def _shown(value: Any) -> str:
-    text = _text(value)
+    text = text_of(value)
     return preview(value if text is None else text, QUOTE_BYTES)
 
 

@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 from activities.models.chunks import Chunks
 from activities.models.hiding import Secrets
 from activities.models.protocol import EMPTY_REPLY, INVALID_REPLY, ModelReply, ModelRequest
-from workflows.wire.conversation import conversation
+from workflows.wire.conversation import BEFORE, SUMMARY, conversation, summary_in
 from workflows.wire.encoding import canonical, preview
 from workflows.wire.mending import mended_json
 
@@ -265,8 +265,11 @@ class OpenAIModel:
 
 
 def _messages(request: ModelRequest) -> "list[ChatCompletionMessageParam]":
-    values = f" The session's context values, as JSON: {canonical(request.values)}" if request.values else ""
-    messages: list[ChatCompletionMessageParam] = [{"role": "system", "content": SYSTEM + values}]
+    summary = summary_in(request.values)
+    others = {key: value for key, value in request.values.items() if summary is None or key != SUMMARY}
+    values = f" The session's context values, as JSON: {canonical(others)}" if others else ""
+    before = f"\n\n{BEFORE}{summary}" if summary else ""
+    messages: list[ChatCompletionMessageParam] = [{"role": "system", "content": SYSTEM + values + before}]
     messages += cast("list[ChatCompletionMessageParam]", conversation(request.transcript))
     messages.append({"role": "user", "content": request.question})
     return messages

@@ -1,6 +1,7 @@
-"""What a language model is to this system: one question in, one answer out.
+"""What a language model is to this system: one question in, one answer out; turns in, a summary of them out.
 
-`Answer` is the only kind that uses it. A model gets what the task was given of the session and nothing else.
+`Answer` and `Summarise` are the only kinds that use it. A model gets what the task was given of the session and nothing
+else.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,14 @@ class ModelRequest(BaseModel):
     transcript: list[Turn]
     values: dict[str, Any]
     write: bool
+
+
+class SummaryRequest(BaseModel):
+    """Turns, and the summary of those before them, to be made one summary that weighs `limit` bytes at most."""
+
+    turns: list[Turn]
+    summary: str | None
+    limit: int
 
 
 class ModelReply(BaseModel):
@@ -65,4 +74,13 @@ class TellingModel(LanguageModel, Protocol):
 
     async def tell(self, request: ModelRequest, say: Callable[[str], None]) -> ModelReply:
         """What `reply` does; `say` is given the text of the answer before, piece by piece, from its beginning."""
+        ...
+
+
+@runtime_checkable
+class SummarisingModel(LanguageModel, Protocol):
+    """A model with a way of its own to sum a conversation up; all others are asked for it in words."""
+
+    async def summarise(self, request: SummaryRequest) -> ModelReply:
+        """The summary as the reply's text. Raises like `reply`."""
         ...

@@ -50,7 +50,7 @@ class AdkShopWorkflow:
     async def run(self, task: TaskInput) -> TaskOutput:
         runner = InMemoryRunner(shop)
         session = await runner.session_service.create_session(app_name=runner.app_name, user_id="person")
-        for message in conversation(task.context.transcript):
+        for message in conversation(task.context.transcript, task.context.values):
             author, role = ("user", "user") if message["role"] == "user" else (shop.name, "model")
             event = Event(author=author, content=Content(role=role, parts=[Part(text=message["content"])]))
             await runner.session_service.append_event(session, event)

@@ -24,7 +24,8 @@ class GraphShopWorkflow:
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
         agent, config = graph("shop").compile(InMemorySaver()), RunnableConfig(configurable={"thread_id": task.task_id})
-        messages = [*conversation(task.context.transcript), {"role": "user", "content": str(task.input)}]
+        before = conversation(task.context.transcript, task.context.values)
+        messages = [*before, {"role": "user", "content": str(task.input)}]
         state = await agent.ainvoke({"messages": messages}, config)
         while asked := state.get("__interrupt__"):
             said = await ask_approval(task, asked[0].value["name"], asked[0].value["args"])

@@ -45,7 +45,8 @@ class OpenAIShopWorkflow:
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
         said: list[TResponseInputItem] = [
-            Said(role=m["role"], content=m["content"]) for m in conversation(task.context.transcript)
+            Said(role=m["role"], content=m["content"])
+            for m in conversation(task.context.transcript, task.context.values)
         ]
         result = await Runner.run(shop, [*said, Said(role="user", content=str(task.input))])
         while result.interruptions:

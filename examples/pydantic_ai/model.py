@@ -15,13 +15,15 @@ from pydantic_ai.models import infer_model
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from examples.offline import INPUT_TOKENS, OUTPUT_TOKENS, Call, reply
+from workflows.wire.conversation import BEFORE
 
 
-def _scripted(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+def _scripted(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    before = (info.instructions or "").partition(BEFORE)[2]
     parts = [part for message in messages for part in message.parts]
     last = parts[-1]
     said = reply(
-        [str(part.content) for part in parts if isinstance(part, UserPromptPart)],
+        [*filter(None, [before]), *(str(part.content) for part in parts if isinstance(part, UserPromptPart))],
         (last.tool_name, str(last.content)) if isinstance(last, ToolReturnPart) else None,
     )
     part = ToolCallPart(said.tool, said.arguments) if isinstance(said, Call) else TextPart(said)

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from examples.pydantic_ai.model import MODEL
     from workflows.contract import TaskInput, TaskOutput
     from workflows.kinds.approval import ask_approval
-    from workflows.kinds.history import history_of, history_patch
+    from workflows.kinds.history import before_history, history_of, history_patch
     from workflows.kinds.usage import UsageSum
 
 # The heartbeat says within seconds that a worker is gone; without one, a killed tool waits for the other timeout.
@@ -47,11 +47,12 @@ class PydanticShopWorkflow(PydanticAIWorkflow):
 
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
-        usage, new = UsageSum(), []
-        result = await agent.run(str(task.input), message_history=Messages.validate_python(history_of(task)))
+        usage, new, known = UsageSum(), [], before_history(task)
+        history = Messages.validate_python(history_of(task))
+        result = await agent.run(str(task.input), message_history=history, instructions=known)
         while True:
             usage.add(result.usage)
-            new += Messages.dump_python(result.new_messages(), mode="json")
+            new += Messages.dump_python(result.new_messages(), mode="json", exclude={"__all__": {"instructions"}})
             if not isinstance(result.output, DeferredToolRequests):
                 return TaskOutput(output=result.output, patch=history_patch(task, new), usage=usage.total)
             answers = DeferredToolResults()
@@ -59,7 +60,8 @@ class PydanticShopWorkflow(PydanticAIWorkflow):
                 said = await ask_approval(task, call.tool_name, call.args)
                 yes, no = ToolApproved(override_args=said.arguments), ToolDenied(said.reason or "a person refused")
                 answers.approvals[call.tool_call_id] = yes if said.approved else no
-            result = await agent.run(message_history=result.all_messages(), deferred_tool_results=answers)
+            history = result.all_messages()
+            result = await agent.run(message_history=history, deferred_tool_results=answers, instructions=known)
 
 
 KINDS = [SimplePlugin("pydantic-ai shop", workflows=[PydanticShopWorkflow]), PydanticAIPlugin()]  # in this order

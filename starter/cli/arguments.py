@@ -54,6 +54,15 @@ def policy(
     return ContextPolicy(read=read_policy(read), transcript=transcript, write=False if read_only else None)
 
 
+def compaction(kind: str | None, turns: int | None, size: int | None) -> dict[str, Any] | None:
+    """What the options say of old turns; null leaves them to the session's bounds."""
+    if kind is None and (turns is not None or size is not None):
+        raise typer.BadParameter(
+            "--compact-turns and --compact-bytes say when; --compact names the kind, say Summarise"
+        )
+    return None if kind is None else {"kind": kind, "turns": turns, "bytes": size}
+
+
 def pairs(texts: list[str] | None) -> dict[str, str]:
     """`KEY=VALUE` texts as a dictionary."""
     found = {}

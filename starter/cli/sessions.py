@@ -12,7 +12,7 @@ from starter.cli import output, views
 from starter.cli.app import SESSIONS, answer, connected, sent, verb
 from starter.cli.difference import Difference
 from starter.cli.exits import CommandError, ExitCode
-from workflows.contract import Snapshot
+from workflows.contract import Config, Snapshot
 from workflows.wire.fields import CloseMode, ListedStatus, UncleanEnd
 from workflows.wire.progress import Progress
 
@@ -44,6 +44,15 @@ async def open(  # noqa: A001 (the command's name)
         builtins.list[str] | None,
         typer.Option("--queue", metavar="KIND=QUEUE", help="Where another worker hosts a kind; may be repeated."),
     ] = None,
+    compact: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Have tasks of this kind sum up old turns, say Summarise.")
+    ] = None,
+    compact_turns: Annotated[
+        int | None, typer.Option(metavar="N", help="With --compact: beyond so many turns.")
+    ] = None,
+    compact_bytes: Annotated[
+        int | None, typer.Option(metavar="N", help="With --compact: beyond turns of so many bytes.")
+    ] = None,
     values: Annotated[
         builtins.list[str] | None,
         typer.Option("--value", metavar="KEY=VALUE", help="Something it knows from the start; may be repeated."),
@@ -74,13 +83,15 @@ async def open(  # noqa: A001 (the command's name)
         "read": a.read_policy(read),
         "transcript": transcript,
         "queues": a.pairs(queues) or None,
+        "compact": a.compaction(compact, compact_turns, compact_bytes),
     }
     config = {name: value for name, value in asked.items() if value is not None}
     client = await connected()
     with sent(f"session {session} is open"):
         here = await client.open(session, config, a.pairs(values), source)
         snapshot = await here.snapshot()
-    if any(getattr(snapshot.config, name) != value for name, value in config.items()):
+    wanted = Config.model_validate(config)
+    if any(getattr(snapshot.config, name) != getattr(wanted, name) for name in config):
         output.note("it was open before, with other settings; they stay")
     _print(snapshot, as_json=as_json)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starter.cli.difference import Difference
 from starter.cli.output import Bar, Facts, Part, Table, readable
 from workflows.contract import (
+    Compact,
     ContextView,
     Counters,
     LogEntry,
@@ -43,6 +44,7 @@ def session(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Pa
             "labels": labels(config.labels),
             "started": moment(snapshot.started_at),
             "context": f"version {snapshot.context_version}",
+            "compact": compaction(config.compact) if config.compact else None,
             "tasks": counted(snapshot.counters),
             "asks": question(asks) if asks else None,
             "about": about(asks),
@@ -57,6 +59,11 @@ def session(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Pa
         [_refusal(entry) for entry in snapshot.rejected[-RECENT:]],
         "rejected",
     )
+
+
+def compaction(compact: Compact) -> str:
+    """When old turns are summed up, and by what."""
+    return f"by {compact.kind}, beyond {compact.turns} turns or {compact.bytes:,} bytes of them"
 
 
 def tasks(snapshot: Snapshot) -> Table:

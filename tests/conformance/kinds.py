@@ -155,4 +155,15 @@ class Ask:
         self._answers.append(answer)
 
 
-KINDS = [Ask, Echo, Fail, Gate, Measure, Oversize, Return, Show, Spell, Stubborn, Tidy]
+@workflow.defn(name="Fold", failure_exception_types=[Exception])
+class Fold:
+    """Puts the turns up to the version that its input names into a value, and says how many it was given."""
+
+    @workflow.run
+    async def run(self, task: Json) -> Json:
+        through, turns = task["input"]["through"], len(task["context"]["transcript"])
+        patch = {"set": {"folded": through}, "compact": {"through": through}}
+        return {"output": {"turns": turns, "values": task["context"]["values"]}, "patch": patch}
+
+
+KINDS = [Ask, Echo, Fail, Fold, Gate, Measure, Oversize, Return, Show, Spell, Stubborn, Tidy]

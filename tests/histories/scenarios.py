@@ -14,7 +14,7 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from starter.client import Session
 from tests.deployments import make_current, version
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
-from workflows.contract import ISOLATED, Config, ContextPolicy, InjectedContext, TaskInput, task_workflow_id
+from workflows.contract import ISOLATED, Compact, Config, ContextPolicy, InjectedContext, TaskInput, task_workflow_id
 
 BANANA, SUN = "What colour is a banana?", "How big is the sun?"
 
@@ -100,6 +100,31 @@ async def pauses(harness: Harness) -> None:
     await run_task(session, "named", kind="Raise")
     await session.submit(BANANA)
     await snapshot_when(session, lambda s: s.status == "paused" and bool(s.pending))
+
+
+async def compactions(harness: Harness) -> None:
+    summed = await harness.open(Config(compact=Compact(kind="Summarise", turns=2)))
+    for number in range(4):
+        await ask(summed, f"My number is {number}")
+    await _rests(summed)
+    await summed.rollback(3)
+    await ask(summed, "What is my number?")
+    await _rests(summed)
+    for way in ("fails", "hangs", "returns nothing", "asks"):
+        session = await harness.open(
+            Config(compact=Compact(kind="Squeeze", turns=1), task_timeout=1.0, on_failure="pause"), {"way": way}
+        )
+        for _ in range(3):
+            await run_task(session, None, kind="Note", timeout=60.0)
+        await _rests(session)
+    interrupted = await harness.open(Config(compact=Compact(kind="Squeeze", turns=1)), {"way": "hangs"})
+    for _ in range(2):
+        await run_task(interrupted, None, kind="Note")
+    await _runs(interrupted)
+    await run_task(interrupted, None, kind="Note", on_busy="interrupt")
+    await _runs(interrupted)
+    await interrupted.close("now")
+    await interrupted.finished(WAIT)
 
 
 async def closes(harness: Harness) -> None:
@@ -313,6 +338,7 @@ SCENARIOS: list[Scenario] = [
     cancels,
     changes_from_outside,
     closes,
+    compactions,
     conversation,
     delays,
     failures,

@@ -22,13 +22,13 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contract import ContextPatch, TaskInput, TaskOutput
     from workflows.frameworks.llamaindex_loop import Conversation, DurableModel, DurableTool, LoopRuntime
     from workflows.kinds.approval import ask_approval
-    from workflows.kinds.history import history_of, history_patch
+    from workflows.kinds.history import before_history, history_of, history_patch
     from workflows.kinds.threads import inline_threads
     from workflows.kinds.typed import changes
     from workflows.kinds.usage import UsageSum
     from workflows.kinds.waiting import Unanswered, ask_person
     from workflows.wire import limits
-    from workflows.wire.conversation import conversation
+    from workflows.wire.conversation import conversation, known_before
     from workflows.wire.encoding import canonical, preview
     from workflows.wire.markdown import words_of
 
@@ -270,9 +270,12 @@ class _Run:
         return agent.model_copy(update={"llm": model, "tools": tools, "streaming": False, "initial_state": {}})
 
     def _past(self) -> list[Any]:
-        if self.agent.messages:
-            return [ChatMessage.model_validate(message) for message in history_of(self.task, self.agent.messages)]
-        return [ChatMessage(**message) for message in conversation(self.task.context.transcript)]
+        if not self.agent.messages:
+            context = self.task.context
+            return [ChatMessage(**message) for message in conversation(context.transcript, context.values)]
+        before = before_history(self.task, self.agent.messages)
+        first = [ChatMessage(**message) for message in known_before(before)] if before else []
+        return first + [ChatMessage.model_validate(message) for message in history_of(self.task, self.agent.messages)]
 
     def _said(self, messages: list[Any]) -> list[dict[str, Any]]:
         """What this task added, as JSON. LlamaIndex has put its state before the user's words in the meantime."""

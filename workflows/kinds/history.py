@@ -15,7 +15,8 @@ from temporalio.exceptions import ApplicationError
 from workflows.contract import ContextPatch, TaskInput
 from workflows.kinds.typed import INVALID_CONTEXT
 from workflows.wire import limits
-from workflows.wire.encoding import json_bytes, plain
+from workflows.wire.conversation import BEFORE, conversation, summary_in
+from workflows.wire.encoding import json_bytes, plain, preview
 from workflows.wire.errors import ErrorType
 
 Message = dict[str, Any]
@@ -38,6 +39,23 @@ def history_of(task: TaskInput, key: str = KEY) -> list[Message]:
     if not _are_messages(found):
         raise ApplicationError(f"{key!r} is no list of messages", type=INVALID_CONTEXT, non_retryable=True)
     return list(found)
+
+
+def before_history(task: TaskInput, key: str = KEY) -> str | None:
+    """What a model is to know of what came before the messages of `history_of`, in words; null where there is nothing.
+
+    That is the session's summary, and the begin of each turn since whose messages have left: bounds of messages are
+    others than those of turns. It belongs in front of the messages, say in what a framework calls instructions, and not
+    among those that are kept. Raises what `history_of` raises.
+    """
+    opened = sum(map(_opens, history_of(task, key)))
+    turns = task.context.transcript
+    lost = turns[: max(len(turns) - opened, 0)]
+    said = [f"{m['role']}: {preview(m['content'], limits.LOST_MESSAGE_BYTES)}" for m in conversation(lost)]
+    while json_bytes("\n".join(said)) > limits.SUMMARY_BYTES:
+        del said[:2]
+    known = [*filter(None, [summary_in(task.context.values)]), *(["\n".join(said)] if said else [])]
+    return BEFORE + "\n\n".join(known) if known else None
 
 
 def history_patch(

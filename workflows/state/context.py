@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field, PrivateAttr
 
-from workflows.contract import ContextPatch, ContextView, InjectedContext, LogEntry, Turn
+from workflows.contract import Compact, ContextPatch, ContextView, InjectedContext, LogEntry, Turn
+from workflows.state.compaction import divided, fault
 from workflows.state.pending import PendingTask
 from workflows.state.versions import Change, Undo, add_change
 from workflows.wire import limits
@@ -15,21 +16,24 @@ from workflows.wire.errors import ErrorType, SessionError
 EXTERNAL = "external"
 ROLLBACK = "rollback"
 _EVERYTHING = "*"  # touched beyond counting; no hash looks like it
+_TURNS = "turns"  # those in the transcript were touched; no hash is as short
 _HASH_CHARACTERS = 8  # 48 bits, as for task ids
 
 
 class _Applied(NamedTuple):
-    """The values after a change, their sizes, and what undoes it."""
+    """The values after a change, their sizes, and what undoes it; the turns that stay."""
 
     values: dict[str, Any]
     sizes: dict[str, int]
     undo: Undo
+    turns: list[Turn]
 
 
 class SessionContext(BaseModel):
     """Values, transcript and version log.
 
-    `touched`: hashes of the keys changed from outside since the last task started; null once a patch of it is applied.
+    `touched`: hashes of the keys changed from outside since the last task started, and `turns` where the transcript
+    was; null once a patch of it is applied.
     """
 
     version: int = 0
@@ -51,13 +55,13 @@ class SessionContext(BaseModel):
     def initial(cls, values: dict[str, Any]) -> "SessionContext":
         """A new session's context, at version 0. Raises SessionError (ContextTooLarge, InvalidRequest)."""
         new = cls()
-        new.values, new._value_bytes, _ = new._applied(ContextPatch(set=values), ErrorType.INVALID_REQUEST)
+        new.values, new._value_bytes, *_ = new._applied(ContextPatch(set=values), ErrorType.INVALID_REQUEST)
         return new
 
     def take(self, view: ContextView) -> None:
         """Begin with another session's context: its values under our own, its transcript, its version number."""
         values = view.values | self.values
-        self.values, self._value_bytes, _ = SessionContext()._applied(  # noqa: SLF001 (an empty one of our own kind)
+        self.values, self._value_bytes, *_ = SessionContext()._applied(  # noqa: SLF001 (an empty one of our own kind)
             ContextPatch(set=values), ErrorType.INVALID_REQUEST
         )
         self.version, self.log = max(view.version, self.version), []
@@ -73,18 +77,22 @@ class SessionContext(BaseModel):
         return InjectedContext(version=self.version, write=task.write, values=values, transcript=turns)
 
     def complete(
-        self, patch: ContextPatch, task: PendingTask, output: Any, now: datetime, finish_reason: str | None = None
+        self,
+        patch: ContextPatch,
+        task: PendingTask,
+        output: Any,
+        now: datetime,
+        finish_reason: str | None = None,
+        *,
+        seen: int | None = None,
     ) -> int:
         """Apply a completed task's patch and add its Turn: one new version. Returns it.
 
-        Raises SessionError and changes nothing: ContextConflict when a key of the patch was changed from outside
-        meanwhile, ContextTooLarge, InvalidOutput when the patch cannot be applied.
+        `seen`: the version it saw, if not the present one.
+        Raises SessionError and changes nothing: ContextConflict when a key of the patch, or the transcript that it
+        compacts, was changed from outside meanwhile; ContextTooLarge; InvalidOutput when the patch cannot be applied.
         """
-        conflicts = sorted(key for key in _keys(patch) if self._is_touched(key))
-        if conflicts:
-            names = preview(", ".join(conflicts), limits.PREVIEW_BYTES)
-            raise SessionError(ErrorType.CONTEXT_CONFLICT, f"changed from outside while the task ran: {names}")
-        new = self._applied(patch, ErrorType.INVALID_OUTPUT)
+        new = self._completed(patch, seen)
         turn = Turn(
             task_id=task.task_id,
             version=self.version + 1,
@@ -95,7 +103,36 @@ class SessionContext(BaseModel):
         )
         new.undo.turns_added = [turn.version]
         self.touched = None
-        return self._commit(task.task_id, new, [*self.transcript, turn], now)
+        return self._commit(task.task_id, new, [*new.turns, turn], now)
+
+    def compacted(self, patch: ContextPatch, task: PendingTask, seen: int, bound: Compact | None, now: datetime) -> int:
+        """Apply the patch of the session's own task, which adds no Turn: one new version. Returns it.
+
+        Raises what `complete` raises; InvalidOutput also where it leaves more than there was, or takes too few turns.
+        """
+        new = self._completed(patch, seen)
+        wrong = fault(
+            took=sum(self._turn_bytes[turn.version] for turn in new.undo.turns_removed),
+            grew=sum(new.sizes.values()) - sum(self._value_bytes.values()),
+            asked=not new.turns or new.turns[0].version > (task.compacts or 0),
+            bound=bound,
+            stay=[self._turn_bytes[turn.version] for turn in new.turns],
+        )
+        if wrong:
+            raise SessionError(ErrorType.INVALID_OUTPUT, wrong)
+        self.touched = None
+        return self._commit(task.task_id, new, new.turns, now)
+
+    def drop(self, count: int, by: str, now: datetime) -> int:
+        """Take the oldest turns out of the transcript with nothing in their place: a new version. Returns it."""
+        undo = Undo(turns_removed=self.transcript[:count])
+        new = _Applied(self.values, self._value_bytes, undo, self.transcript[count:])
+        return self._commit(by, new, new.turns, now)
+
+    @property
+    def turn_sizes(self) -> list[int]:
+        """What each turn of the transcript weighs, oldest first."""
+        return [self._turn_bytes[turn.version] for turn in self.transcript]
 
     def patch(self, patch: ContextPatch, expected_version: int | None, now: datetime) -> int:
         """Apply a change from outside and return the new version.
@@ -106,7 +143,7 @@ class SessionContext(BaseModel):
         self.check(patch, expected_version)
         new = self._applied(patch, ErrorType.INVALID_REQUEST)
         self._touch(new.undo)
-        return self._commit(EXTERNAL, new, self.transcript, now)
+        return self._commit(EXTERNAL, new, new.turns, now)
 
     def check(self, patch: ContextPatch, expected_version: int | None) -> None:
         """Raise what `patch` would raise, changing nothing."""
@@ -131,7 +168,7 @@ class SessionContext(BaseModel):
         undo.turns_added = [turn.version for turn in transcript if turn.version not in old]
         self._touch(undo)
         sizes = {key: _value_bytes(key, value) for key, value in values.items()}
-        return self._commit(ROLLBACK, _Applied(values, sizes, undo), transcript, now)
+        return self._commit(ROLLBACK, _Applied(values, sizes, undo, transcript), transcript, now)
 
     def view(self, version: int | None = None) -> ContextView:
         """The context as of a version (default: now) and the log.
@@ -150,7 +187,8 @@ class SessionContext(BaseModel):
     def _touch(self, undo: Undo) -> None:
         """Note what changes from outside, if a task runs that might change it too."""
         if self.touched is not None:
-            self.touched = sorted({*self.touched, *(short_hash(key, _HASH_CHARACTERS) for key in undo.keys)})
+            turns = {_TURNS} if undo.turns_added or undo.turns_removed else set[str]()
+            self.touched = sorted({*self.touched, *turns, *(short_hash(key, _HASH_CHARACTERS) for key in undo.keys)})
             if len(self.touched) > limits.TOUCHED_KEYS:
                 self.touched = [_EVERYTHING]
 
@@ -176,8 +214,21 @@ class SessionContext(BaseModel):
             )
         return values, [turns[number] for number in sorted(turns)]
 
-    def _applied(self, patch: ContextPatch, inapplicable: ErrorType) -> _Applied:
-        """What `patch` makes of the values. Never mutates what an older version may share."""
+    def _completed(self, patch: ContextPatch, seen: int | None) -> _Applied:
+        """What the patch of a completed task makes of the context. Raises what `complete` raises."""
+        conflicts = sorted(key for key in _keys(patch) if self._is_touched(key))
+        if patch.compact and {_TURNS, _EVERYTHING} & {*(self.touched or ())}:
+            conflicts.append("the transcript")
+        if conflicts:
+            names = preview(", ".join(conflicts), limits.PREVIEW_BYTES)
+            raise SessionError(ErrorType.CONTEXT_CONFLICT, f"changed from outside while the task ran: {names}")
+        return self._applied(patch, ErrorType.INVALID_OUTPUT, seen)
+
+    def _applied(self, patch: ContextPatch, inapplicable: ErrorType, seen: int | None = None) -> _Applied:
+        """What `patch` makes of values and transcript. Never mutates what an older version may share.
+
+        `seen`: the version that whoever made it saw, unless it is the present one.
+        """
         keys = sorted(_keys(patch))
         new, sizes = dict(self.values), dict(self._value_bytes)
         for key in patch.unset:
@@ -200,7 +251,14 @@ class SessionContext(BaseModel):
             raise SessionError(
                 ErrorType.CONTEXT_TOO_LARGE, f"context values would weigh {size} bytes, over {limits.CONTEXT_BYTES}"
             )
-        return _Applied(new, sizes, Undo.of(keys, self.values, new))
+        undo = Undo.of(keys, self.values, new)
+        turns, seen = self.transcript, self.version if seen is None else seen
+        if patch.compact:
+            if patch.compact.through > seen:
+                message = f"compact.through is {patch.compact.through}, beyond version {seen}, which was seen"
+                raise SessionError(inapplicable, message)
+            undo.turns_removed, turns = divided(turns, patch.compact.through)
+        return _Applied(new, sizes, undo, turns)
 
     def _commit(self, by: str, new: _Applied, transcript: list[Turn], now: datetime) -> int:
         self.version += 1

@@ -9,13 +9,14 @@ from workflows.contract import Turn, task_workflow_id
 from workflows.state.pending import PendingTask
 from workflows.state.running_task import RunningTask
 from workflows.state.session_state import SessionState
+from workflows.wire.conversation import summary_in
 from workflows.wire.encoding import preview
 from workflows.wire.limits import PREVIEW_BYTES
 from workflows.wire.markdown import code, label, link, text, verbatim, words_of
 
 # How many of each are shown, a screenful, and the bytes of each text: the page travels to its renderer in a URL.
 _TURNS, _PENDING, _ENDED, _REJECTED, _KEYS, _CHOICES = 10, 10, 5, 5, 30, 4
-_NAME, _ASKED, _ANSWERED, _REASON, _QUESTION, _CHOICE = 60, 160, 240, 120, 600, 100
+_NAME, _ASKED, _ANSWERED, _REASON, _QUESTION, _CHOICE, _SUMMARY = 60, 160, 240, 120, 600, 100, 600
 _MESSAGE = 2_000  # more than any message takes: one that is cut is of no use
 _LINKED = 80  # the longest id of a workflow that is worth the room of a link
 _GAP = "\n\u00a0\n"  # an empty line within a paragraph: the Web UI leaves three between paragraphs
@@ -69,6 +70,8 @@ def _sections(state: SessionState) -> Iterator[str]:
         f"{_id(state, turn.task_id)} · version {turn.version} · {_time(turn.finished_at)}{_ended(turn)}"
         for turn in transcript[-_TURNS:]
     ]
+    before = summary_in(values) if config.compact else None
+    yield f"**Summary of the turns before**\n{text(before, _SUMMARY)}" if before else ""
     yield f"**Last {len(turns)} of {len(transcript)} turns**\n{_GAP.join(turns)}" if turns else ""
     yield _listed("Not completed", 0, _not_completed(state))
     yield f"**Context: version {state.context.version}**\nKeys: {_keys(values) or 'none'}"

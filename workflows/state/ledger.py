@@ -236,7 +236,7 @@ def _key(task_id: str) -> str:
 
 
 def _body(task: PendingTask) -> str:
-    # What sessions remember from before there was `stream` has the hash of a body without it.
-    left_out = {"task_id", "submitted_at"} | (set() if task.stream else {"stream"})
+    # What sessions remember from before there were these has the hash of a body without them.
+    left_out = {"task_id", "submitted_at"} | {name for name in ("stream", "compacts") if getattr(task, name) is None}
     body = task.model_dump(mode="json", exclude=left_out)
     return short_hash(canonical(body), _BODY_CHARACTERS)

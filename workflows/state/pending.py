@@ -14,7 +14,10 @@ from workflows.wire.validation import check_input
 
 
 class PendingTask(Carried):
-    """One accepted request with every default filled in. `timeout` in seconds; `stream` is true or null."""
+    """One accepted request with every default filled in. `timeout` in seconds; `stream` is true or null.
+
+    `compacts`: of the session's own task, the version up to which turns are to leave the transcript; else null.
+    """
 
     task_id: str
     input: Any = None
@@ -29,6 +32,7 @@ class PendingTask(Carried):
     labels: dict[str, str] = Field(default_factory=dict)
     on_busy: f.OnBusy = "enqueue"
     stream: bool | None = None
+    compacts: int | None = None
     submitted_at: f.Timestamp
 
     @classmethod

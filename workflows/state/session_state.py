@@ -1,7 +1,11 @@
-"""A session's whole durable state and every decision about it; what continue-as-new carries. Pure."""
+"""A session's whole durable state and every decision about it; what continue-as-new carries. Pure.
+
+Long: one class, of which every method changes the same state.
+"""
 
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -25,6 +29,7 @@ from workflows.contract import (
     TaskRequest,
     WaitingNotice,
 )
+from workflows.state import compaction
 from workflows.state.answered import AnsweredRequests
 from workflows.state.context import SessionContext
 from workflows.state.ledger import Ledger, error_info, final_record, rejected_entry
@@ -40,7 +45,10 @@ _CLOSE_ORDER = ("drain", "discard", "now")
 
 
 class SessionState(BaseModel):
-    """Everything a session knows. Methods that refuse raise SessionError and change nothing."""
+    """Everything a session knows. Methods that refuse raise SessionError and change nothing.
+
+    `compacted`: the version of the context at which it last submitted a compaction.
+    """
 
     session_id: str
     config: Annotated[Config, known_fields_of(Config)]
@@ -55,6 +63,7 @@ class SessionState(BaseModel):
     active_at: Timestamp | None = None
     refused: dict[str, ErrorInfo] = Field(default_factory=dict)
     answered: AnsweredRequests = Field(default_factory=AnsweredRequests)
+    compacted: int | None = None
 
     def submit(self, request: TaskRequest, now: datetime) -> TaskRecord:
         """Accept a task, or recognise one that is known, and say how it stands. Raises what `accept` raises."""
@@ -71,13 +80,7 @@ class SessionState(BaseModel):
             return
         if task.on_busy == "replace_pending":
             self._drop_pending(f"replaced by {task.task_id}", now)
-        self.pending.add(task, front=task.on_busy == "interrupt")
-        self.ledger.accept(task)
-        self.active_at = now
-        if task.on_busy == "interrupt":
-            self._cancel_running(f"interrupted by {task.task_id}", now)
-        if error := self.refused.pop(task.task_id, None):
-            self._refuse_start(task, error, now)
+        self._take(task, now)
 
     def check_submit(self, request: TaskRequest, now: datetime) -> PendingTask:
         """Raise what `submit` would raise, changing nothing; returns the task with every default filled in."""
@@ -88,7 +91,7 @@ class SessionState(BaseModel):
             return task
         if self.closing:
             raise SessionError(ErrorType.SESSION_CLOSED, "the session is closing and takes no new tasks")
-        if task.on_busy == "reject" and (self.running or self.pending.next_due(now)):
+        if task.on_busy == "reject" and self._busy(now):
             raise SessionError(ErrorType.BUSY, "another task runs or waits")
         room = PendingList() if task.on_busy == "replace_pending" else self.pending
         if not room.fits(task, self.config.max_pending, limits.PENDING_BYTES):
@@ -194,13 +197,17 @@ class SessionState(BaseModel):
         return min(times, default=None)
 
     def pass_time(self, now: datetime) -> None:
-        """End what has waited beyond its `expires_at`; close a session that has been idle for its `idle_timeout`."""
+        """End what has waited beyond its `expires_at`; close a session that has been idle for its `idle_timeout`.
+
+        Submit a compaction where one is due.
+        """
         idle_until = self._idle_until()
         if idle_until is not None and idle_until <= now:
             self.close(CloseRequest(reason="idle for its idle_timeout"), now)
         for task in self.pending.expired(now):
             error = SessionError(ErrorType.TASK_EXPIRED, f"still waiting at {task.expires_at}")
             self._end_waiting(task, "expired", error, now)
+        self._compact(now)
 
     def idle_since(self, now: datetime) -> datetime | None:
         """Since when nothing runs and nothing waits that may; none while that is not so, and of a closing session."""
@@ -260,7 +267,7 @@ class SessionState(BaseModel):
             status, error = "cancelled", SessionError(ErrorType.TASK_CANCELLED, running.cancel_reason)
         elif running.refused is not None and error is not None and error.type == ErrorType.TASK_TERMINATED:
             error = SessionError(running.refused.type, running.refused.message)
-        self._pause_after(status)
+        error = self._ended_badly(running.task, status, error, now)
         self.ledger.finish(running.final_record(status, now, error, after=after, **known))
         self.running = None
         self.active_at = now
@@ -321,20 +328,75 @@ class SessionState(BaseModel):
 
     def _absorb(self, running: RunningTask, output: TaskOutput, now: datetime) -> int:
         """Bring a successful result into the context and return the version it leaves."""
-        if running.task.write:
-            patch, reason = output.patch or ContextPatch(), output.finish_reason
-            return self.context.complete(patch, running.task, output.output, now, reason)
+        task, patch = running.task, output.patch or ContextPatch()
+        if task.compacts is not None:
+            return self.context.compacted(patch, task, running.version, self.config.compact, now)
+        if task.write:
+            return self.context.complete(patch, task, output.output, now, output.finish_reason, seen=running.version)
         if output.patch is not None:
             raise SessionError(ErrorType.PATCH_NOT_ALLOWED, "a task without write access returned a patch")
         return running.version  # others may have changed the context meanwhile
 
-    def _pause_after(self, status: TaskStatus) -> None:
-        if status in {"failed", "timed_out"} and self.config.on_failure == "pause":
-            self.paused = True
+    def _busy(self, now: datetime) -> bool:
+        """Whether a task runs, or waits that may run. A compaction, which nobody asked for, makes nobody busy."""
+        running = [self.running.task] if self.running else []
+        others = (task for task in self.pending.tasks if task.due(now))
+        return any(task.compacts is None for task in chain(running, others))
 
-    def _refuse_start(self, task: PendingTask, error: ErrorInfo, now: datetime) -> None:
-        self._end_waiting(task, "failed", SessionError(error.type, error.message), now)
-        self._pause_after("failed")
+    def _compact(self, now: datetime) -> None:
+        """Submit a task that takes the oldest turns out of the transcript, before all that waits, where that is due.
+
+        Once for each newest turn: what came of the last one, were it nothing, is no reason to try it again at once.
+        """
+        bound, turns = self.config.compact, self.context.transcript
+        held = self.running or self.fork_of or (self.paused and not self.closing)
+        if bound is None or held or not turns or turns[-1].version <= (self.compacted or 0):
+            return
+        waits, closing = self.pending.next_due(now) is not None, self.closing is not None
+        count = compaction.due(self.context.turn_sizes, bound, waits=waits, closing=closing)
+        if not count:
+            return
+        self.compacted = self.context.version
+        task = compaction.task_of(bound, turns[count - 1].version, self.compacted, self.config, now)
+        if self.ledger.seen.status(task.task_id) is not None:
+            error = SessionError(ErrorType.TASK_ID_CONFLICT, f"{task.task_id} is the id of another task")
+            self.refuse("compact", {"task_id": task.task_id, "kind": task.kind, "input": task.input}, error, now)
+            return
+        self._take(task, now)
+
+    def _take(self, task: PendingTask, now: datetime) -> None:
+        """Put an accepted task among what waits."""
+        self.pending.add(task, front=task.on_busy == "interrupt" or task.compacts is not None)
+        self.ledger.accept(task)
+        self.active_at = now
+        if task.on_busy == "interrupt":
+            self._cancel_running(f"interrupted by {task.task_id}", now)
+        if error := self.refused.pop(task.task_id, None):
+            self._refuse_start(task, error, now)
+
+    def _ended_badly(
+        self, task: PendingTask, status: TaskStatus, error: SessionError | None, now: datetime
+    ) -> SessionError | None:
+        """What follows for the session where a task fails or runs out of time; the error that its record has.
+
+        A compaction never pauses the session. Where it fails the oldest turns leave without it; where others changed
+        meanwhile what it had read, it is tried again after the next turn.
+        """
+        if status not in {"failed", "timed_out"} or error is None:
+            return error
+        if task.compacts is None:
+            self.paused = self.paused or self.config.on_failure == "pause"
+            return error
+        bound = self.config.compact
+        count = compaction.leaving(self.context.turn_sizes, bound) if bound else 0
+        if error.type == ErrorType.CONTEXT_CONFLICT or not count:
+            return error
+        self.context.drop(count, task.task_id, now)
+        return SessionError(error.type, f"{count} turns left without a summary: {error.message}")
+
+    def _refuse_start(self, task: PendingTask, refused: ErrorInfo, now: datetime) -> None:
+        error = SessionError(refused.type, refused.message)
+        self._end_waiting(task, "failed", self._ended_badly(task, "failed", error, now) or error, now)
 
     def _cancel_running(self, reason: str, now: datetime) -> None:
         if self.running:

@@ -1,11 +1,22 @@
-"""Turns as a language model takes them: messages of a user and an assistant. Pure."""
+"""Turns, and the summary of those before them, as a language model takes them: messages of a user and an assistant.
 
-from collections.abc import Iterable
+Pure.
+"""
+
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypedDict
 
 from workflows.wire.encoding import canonical
 from workflows.wire.markdown import words_of
 from workflows.wire.tasks import Turn
+
+SUMMARY = "summary"
+"""The context value that stands for the turns which have left the transcript."""
+
+BEFORE = "What was said before, in short:\n"
+"""How a model is told that what follows is the summary."""
+
+_TAKEN = "I know what was said before."
 
 
 class Message(TypedDict):
@@ -15,9 +26,25 @@ class Message(TypedDict):
     content: str
 
 
-def conversation(turns: Iterable[Turn]) -> list[Message]:
-    """What was asked in each turn and what came of it, oldest first; a text as its words, everything else as JSON."""
-    messages: list[Message] = []
+def summary_in(values: Mapping[str, Any]) -> str | None:
+    """The summary among a session's values, where there is one."""
+    found = values.get(SUMMARY)
+    return found if isinstance(found, str) and found.strip() else None
+
+
+def known_before(words: str) -> list[Message]:
+    """The messages by which a model is told what was said before, in front of all others."""
+    return [{"role": "user", "content": words}, {"role": "assistant", "content": _TAKEN}]
+
+
+def conversation(turns: Iterable[Turn], values: Mapping[str, Any] | None = None) -> list[Message]:
+    """What was asked in each turn and what came of it, oldest first; a text as its words, everything else as JSON.
+
+    With a summary in `values` that comes first: as what a user says and an assistant answers, since many models take no
+    other order.
+    """
+    summary = summary_in(values or {})
+    messages = known_before(BEFORE + summary) if summary else []
     for turn in turns:
         messages.append({"role": "user", "content": _words(turn.input)})
         messages.append({"role": "assistant", "content": _words(turn.output)})

@@ -77,6 +77,10 @@ def _if_null(empty: type) -> BeforeValidator:
     return BeforeValidator(lambda value: empty() if value is None else value)
 
 
+def _unless_given(default: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
 class Request(BaseModel):
     """What callers send: unknown fields and wrong types are refused."""
 
@@ -106,6 +110,11 @@ Queues = Annotated[dict[Kind, TaskQueue], _if_null(dict), _at_most(limits.QUEUES
 Grace = Annotated[float, Field(ge=0, le=limits.DURATION_SECONDS, allow_inf_nan=False)]
 PendingCap = Annotated[int, Field(ge=1, le=limits.PENDING_TASKS)]
 Turns = Annotated[int, Field(ge=0)]
+CompactTurns = Annotated[int, Field(ge=1, le=limits.COMPACT_TURNS_MOST), _unless_given(limits.COMPACT_TURNS)]
+CompactBytes = Annotated[
+    int, Field(ge=limits.COMPACT_BYTES_LEAST, le=limits.COMPACT_BYTES_MOST), _unless_given(limits.COMPACT_BYTES)
+]
+ContextVersion = Annotated[int, Field(ge=0)]
 QuestionText = Annotated[Text, Field(min_length=1), _at_most(limits.QUESTION_BYTES, "the words")]
 Choices = Annotated[list[Text], _at_most(limits.QUESTION_BYTES, "choices")]
 Usage = Annotated[dict[Text, int | float], _at_most(limits.USAGE_BYTES, "figures")]

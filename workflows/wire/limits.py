@@ -127,6 +127,34 @@ DURATION_SECONDS = 10 * 365 * 86_400.0
 SHORTEST_SECONDS = 0.001
 """The shortest. What rounds to no microseconds at all would mean no timeout at all."""
 
+# --- compaction -------------------------------------------------------------------------------------------------------
+
+COMPACT_TURNS = 12
+"""Turns beyond which a session is compacted, unless its `compact` says otherwise. Passed by half they are 18, and a
+task is given 20: no turn leaves its sight before the summary has it."""
+
+COMPACT_BYTES = 64 * KIB
+"""The same by weight, a quarter of the transcript: half of it leaves, which fits into the version log beside others."""
+
+COMPACT_TURNS_MOST = TRANSCRIPT_TURNS * 2 // 3
+"""The highest `turns` of a `compact`: passed by half the transcript is full, and turns leave it by themselves."""
+
+COMPACT_BYTES_LEAST = 1 * KIB
+"""The lowest `bytes` of a `compact`: some five short turns. Below it, each turn would be over the bound."""
+
+COMPACT_BYTES_MOST = TRANSCRIPT_BYTES * 2 // 3
+"""The highest `bytes` of a `compact`, as with its `turns`."""
+
+COMPACT_TIMEOUT_SECONDS = 60.0
+"""What a compaction may take, where the session's `task_timeout` is not shorter: the longest that people wait for an
+answer, for they may wait for its end."""
+
+COMPACT_GROWTH_BYTES = 2 * KIB
+"""What the values may grow by beyond the turns that leave for it: a summary of short turns may be longer than they."""
+
+SUMMARY_BYTES = 8 * KIB
+"""A summary that `Summarise` writes: some 1,300 words, which every task is given."""
+
 # --- messages that a kind keeps ---------------------------------------------------------------------------------------
 
 HISTORY_BYTES = 64 * KIB
@@ -135,6 +163,10 @@ heavy, and fits the version log."""
 
 HISTORY_MESSAGES = 400
 """The same by number: of short ones no model needs more of the past."""
+
+LOST_MESSAGE_BYTES = 500
+"""What a model is told of a question or an answer whose messages have left: enough to know what it was about. All of
+them together are as a summary, the oldest leave first."""
 
 # --- budgets of one run ---------------------------------------------------------------------------------------------
 

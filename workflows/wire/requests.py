@@ -10,11 +10,20 @@ from workflows.wire.fields import Request
 from workflows.wire.tasks import ContextPatch
 
 
+class Compact(Request):
+    """When the session has a task of `kind` put its oldest turns into values: beyond so many, or so many bytes."""
+
+    kind: f.Kind
+    turns: f.CompactTurns = limits.COMPACT_TURNS
+    bytes: f.CompactBytes = limits.COMPACT_BYTES
+
+
 class Config(Request):
     """How a session behaves. Durations in seconds; `idle_timeout` null means never.
 
     `queues`: the task queue of another worker for each kind that it hosts; a task's own `task_queue` comes first.
     `stream`: whether its tasks tell what they do while they do it, where their requests do not say.
+    `compact`: how its oldest turns leave the transcript; null leaves that to the transcript's own bounds.
     """
 
     owner: f.Name | None = None
@@ -30,6 +39,7 @@ class Config(Request):
     transcript: f.Turns = 20
     queues: f.Queues = Field(default_factory=dict)
     stream: bool = False
+    compact: Compact | None = None
 
 
 class ConfigureRequest(Config):

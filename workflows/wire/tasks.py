@@ -59,12 +59,20 @@ class Answer(Carried):
     value: Any
 
 
+class Compaction(Request):
+    """The turns up to version `through` leave the transcript: values of the same patch stand for them now."""
+
+    through: f.ContextVersion
+
+
 class ContextPatch(Request):
-    """A change of context values, applied in the order unset, set, append."""
+    """A change of context values, applied in the order unset, set, append; `compact` takes turns out as well."""
 
     set: f.Values = Field(default_factory=dict)
     unset: f.Keys = Field(default_factory=list)
     append: f.Appends = Field(default_factory=dict)
+    # Left out where there is none: a session of before, which refuses what it does not know, takes the rest.
+    compact: Compaction | None = Field(default=None, exclude_if=lambda given: given is None)
 
 
 class Turn(Carried):

@@ -1,6 +1,6 @@
 """Checking what callers and kinds send, and saying in one line what is wrong with it. Pure."""
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
@@ -54,9 +54,19 @@ def _field(path: tuple[int | str, ...]) -> str:
 
 
 def known_fields_of(model: type[Request]) -> BeforeValidator:
-    """Requests refuse fields they do not know; carried by newer code, such fields are ignored."""
-    known = set(model.model_fields)
-    return BeforeValidator(lambda value: {k: value[k] for k in known & {*value}} if isinstance(value, dict) else value)
+    """Requests refuse fields they do not know; carried by newer code, such fields are ignored, here and further in."""
+    return BeforeValidator(lambda value: _known(model, value))
+
+
+def _known(model: type[Request], value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    found = {name: value[name] for name in model.model_fields.keys() & value.keys()}
+    for name, given in found.items():
+        for inner in get_args(model.model_fields[name].annotation):
+            if isinstance(inner, type) and issubclass(inner, Request):
+                found[name] = _known(inner, given)
+    return found
 
 
 def sendable(body: Any) -> Any:
