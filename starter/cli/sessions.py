@@ -44,6 +44,12 @@ async def open(  # noqa: A001 (the command's name)
         builtins.list[str] | None,
         typer.Option("--queue", metavar="KIND=QUEUE", help="Where another worker hosts a kind; may be repeated."),
     ] = None,
+    budget: Annotated[
+        builtins.list[str] | None,
+        typer.Option(
+            "--budget", metavar="NAME=NUMBER", help="Pause once its tasks have used so much; may be repeated."
+        ),
+    ] = None,
     values: Annotated[
         builtins.list[str] | None,
         typer.Option("--value", metavar="KEY=VALUE", help="Something it knows from the start; may be repeated."),
@@ -74,6 +80,7 @@ async def open(  # noqa: A001 (the command's name)
         "read": a.read_policy(read),
         "transcript": transcript,
         "queues": a.pairs(queues) or None,
+        "budget": a.numbers(budget) or None,
     }
     config = {name: value for name, value in asked.items() if value is not None}
     client = await connected()

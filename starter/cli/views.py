@@ -37,13 +37,14 @@ def session(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Pa
     yield Facts(
         {
             "session": snapshot.session_id,
-            "status": snapshot.status,
+            "status": f"paused by its {snapshot.paused_by}" if _not_by_hand(snapshot) else snapshot.status,
             "title": config.title,
             "owner": config.owner,
             "labels": labels(config.labels),
             "started": moment(snapshot.started_at),
             "context": f"version {snapshot.context_version}",
             "tasks": counted(snapshot.counters),
+            "used": used(snapshot.usage, config.budget),
             "asks": question(asks) if asks else None,
             "about": about(asks),
             "progress": bar(progress),
@@ -57,6 +58,17 @@ def session(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Pa
         [_refusal(entry) for entry in snapshot.rejected[-RECENT:]],
         "rejected",
     )
+
+
+def used(usage: Mapping[str, float], budget: Mapping[str, float] | None) -> str:
+    """What all tasks have used, and of how much where there is a budget for it."""
+    names = {**(budget or {}), **usage}
+    of = {name: f" of {number:,}" for name, number in (budget or {}).items()}
+    return ", ".join(f"{name} {usage.get(name, 0):,}{of.get(name, '')}" for name in names)
+
+
+def _not_by_hand(snapshot: Snapshot) -> bool:
+    return snapshot.status == "paused" and snapshot.paused_by not in {None, "caller"}
 
 
 def tasks(snapshot: Snapshot) -> Table:
