@@ -117,7 +117,8 @@ NAMES: dict[type[BaseModel], str] = {
 ERRORS = (
     "SessionClosed, SessionNotFound, InvalidRequest, QueueFull, Busy, TaskIdConflict, UnknownTask, UnknownKind, "
     "NotWaiting, InputTooLarge, OutputTooLarge, ContextTooLarge, InvalidOutput, PatchNotAllowed, ContextConflict, "
-    "UnknownVersion, TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated, ChildRefused"
+    "UnknownVersion, TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated, ChildRefused, "
+    "BudgetSpent"
 )
 
 
@@ -159,7 +160,7 @@ def test_unknown_fields_are_refused_in_requests_and_ignored_elsewhere(model: typ
 
 
 def test_a_config_left_empty_has_the_defaults_of_the_contract() -> None:
-    nulls = dict.fromkeys(["owner", "title", "idle_timeout", "compact"])
+    nulls = dict.fromkeys(["owner", "title", "idle_timeout", "compact", "budget"])
     numbers = {"task_timeout": 3600, "cancel_grace": 30, "max_pending": 1000, "transcript": 20}
     others = {
         "labels": {},
@@ -290,6 +291,13 @@ def test_a_task_request_refuses_and_names_the_field(field: str, value: Any) -> N
         (Config, {"default_kind": None}),
         (Config, {"queues": {"Shout": "/_sys/mine"}}),
         (Config, {"queues": {"Shout": ""}}),
+        (Config, {"budget": {}}),
+        (Config, {"budget": {"": 1}}),
+        (Config, {"budget": {"tokens": -1}}),
+        (Config, {"budget": {"tokens": "many"}}),
+        (Config, {"budget": {"tokens": True}}),
+        (Config, {"budget": {"tokens": float("inf")}}),
+        (Config, {"budget": {f"tokens{number}": 1 for number in range(60)}}),
         (Config, {"queues": {"": "shouting"}}),
         (Config, {"queues": {"Session": "shouting"}}),
         (Config, {"queues": {"Shout": None}}),

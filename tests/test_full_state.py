@@ -39,14 +39,15 @@ def ended(state: SessionState, number: int, asked: Any, output: Any, *, write: b
     assert state.running
     state.running.run_id = "r" * 36
     reason = WORST_REASON if asked else None
-    usage = {"tokens": 1.5} if asked else None
+    usage = {"tokens": 1.5, f"name{number:04}": 1.5} if asked else None
     state.complete(TaskOutput(output=output, usage=usage, finish_reason=reason), at(0.123456))
 
 
 def full_session() -> SessionState:
     names = {"owner": WORST_NAME, "title": WORST_NAME, "labels": WORST_LABELS, "default_kind": WORST_KIND}
     queues = {"elsewhere": "q", WORST_KIND: WORST_KIND[: limits.QUEUES_BYTES // 12]}
-    state = session(**names, read=KEYS, queues=queues, compact={"kind": WORST_KIND})
+    budget = {"b" * 255: 1.5, "c" * 230: 1}
+    state = session(**names, read=KEYS, queues=queues, compact={"kind": WORST_KIND}, budget=budget)
     for number in range(limits.SEEN_IDS):
         asked = expanding(150) if number >= limits.SEEN_IDS - limits.RECORDS else ""
         ended(state, number, asked, expanding(200) if asked else "", write=False)
@@ -98,6 +99,8 @@ def test_a_session_with_every_limit_full_fits_into_the_payload_that_hands_it_ove
         "seen": (len(ledger.seen.model_dump()["packed"]), 13 * limits.SEEN_IDS),
         "touched": (len(context.touched or ()), limits.TOUCHED_KEYS),
         "refused": (len(state.refused), limits.REFUSED_STARTS),
+        "usage": (json_bytes(state.usage), limits.USAGE_SUM_BYTES),
+        "budget": (json_bytes(state.config.budget), limits.BUDGET_BYTES),
         "answered": (len(state.answered.versions), limits.REQUEST_IDS),
     }
     assert [] == [name for name, (weight, limit) in filled.items() if not 0.95 < weight / limit <= 1.01]

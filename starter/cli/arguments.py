@@ -85,6 +85,23 @@ def values(texts: list[str] | None) -> dict[str, Any]:
     return found
 
 
+def numbers(texts: list[str] | None) -> dict[str, int | float]:
+    """`KEY=NUMBER` texts as numbers."""
+    found = values(texts)
+    for key, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise typer.BadParameter(f"{key}={value} has no number")
+    return found
+
+
+def stopped_in(file: Path) -> set[str]:
+    """The sessions that an output of `stop --json` has as stopped."""
+    try:
+        return {each["session_id"] for each in json.loads(file.read_bytes())["sessions"] if each["done"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise typer.BadParameter(f"{file} is no output of `stop --json`: {error!r}") from None
+
+
 def moment(text: str | None) -> str | datetime | None:
     """A time: RFC 3339 as it is, `+90s`, `+5m`, `+2h`, `+1d` from now."""
     match = _RELATIVE.fullmatch(text or "")

@@ -1,5 +1,7 @@
-"""Commands that steer a session: cancel, stop, respond, pause, resume, patch, rollback, configure."""
+"""Commands that steer sessions: cancel, stop, go, respond, pause, resume, patch, rollback, configure."""
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +13,10 @@ from starter.cli.exits import CommandError, ExitCode, not_completed, refusal
 
 if TYPE_CHECKING:
     from starter.client import Session
+    from starter.client.standstill import Told
 
+Owner = Annotated[str | None, typer.Option(help="All sessions of this owner.")]
+All = Annotated[bool, typer.Option("--all", help="All sessions there are.")]
 Reason = Annotated[str | None, typer.Option(help="Kept with the task's record.")]
 
 
@@ -25,13 +30,53 @@ async def cancel(session: a.SessionId, task: a.TaskId, *, reason: Reason = None,
 
 
 @verb("stop demo", TASKS)
-async def stop(session: a.SessionId, *, reason: Reason = None, as_json: a.AsJson = False) -> None:
-    """Cancel whatever runs; the next task starts then."""
+async def stop(
+    session: Annotated[
+        str | None, typer.Argument(metavar="SESSION", help="The session's id.", show_default=False)
+    ] = None,
+    *,
+    owner: Owner = None,
+    everywhere: All = False,
+    reason: Reason = None,
+    as_json: a.AsJson = False,
+) -> None:
+    """Cancel whatever runs; the next task starts then.
+
+    With --owner, or --all, in all of these sessions, which pause: nothing starts until `go`.
+    """
+    if (session is not None) + (owner is not None) + everywhere != 1:
+        raise typer.BadParameter("name a session, or give --owner or --all")
+    if session is None:
+        from starter.client import standstill  # noqa: PLC0415 (imports temporalio)
+
+        told = standstill.stop(await connected(), owner=owner, reason=reason)
+        await _tell_of_all(told, "stopped", as_json=as_json)
+        return
     here = (await connected()).get(session)
     snapshot = await answer(here.snapshot())
     if snapshot.running is None:
         raise CommandError(ExitCode.NOT_FOUND, f"nothing runs in session {session}")
     await _cancelled(here, snapshot.running.task_id, reason, as_json=as_json)
+
+
+@verb("go --owner ada", SESSIONS)
+async def go(
+    *,
+    owner: Owner = None,
+    everywhere: All = False,
+    only: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Only those that this output of `stop --json` has stopped.")
+    ] = None,
+    as_json: a.AsJson = False,
+) -> None:
+    """Resume all sessions that `stop` or `pause` has paused; what a failure or a budget has paused stays so."""
+    from starter.client import standstill  # noqa: PLC0415 (imports temporalio)
+
+    if (owner is not None) == everywhere:
+        raise typer.BadParameter("give --owner or --all")
+    stopped = None if only is None else a.stopped_in(only)
+    told = standstill.go(await connected(), owner=owner, only=stopped)
+    await _tell_of_all(told, "resumed", as_json=as_json)
 
 
 @verb("respond demo yes", TASKS)
@@ -78,8 +123,14 @@ async def pause(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
 @verb("resume demo", SESSIONS)
 async def resume(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
     """Start tasks again."""
-    here = (await connected()).get(session)
+    here = await _answering(session)
+    before = await here.snapshot()
     await here.resume()
+    with sent(f"the resume of {session} is sent"):
+        after = await here.snapshot()
+    refused = refusal("resume", None, before, after)
+    if refused:
+        raise refused
     await _show_status(here, f"the resume of {session} is sent", as_json=as_json)
 
 
@@ -128,6 +179,23 @@ async def configure(
         output.show_json(config)
     else:
         output.show(output.Facts(config.model_dump()))
+
+
+async def _tell_of_all(told: "AsyncIterator[Told]", done: str, *, as_json: bool) -> None:
+    """What became of each session: all of it as JSON; for a person the sum, and those that were not `done`."""
+    sessions = []
+    with output.waiting("looking for sessions") as tell:
+        async for each in told:
+            sessions.append(each)
+            tell(f"{len(sessions)} sessions: the last was {each.session_id}", None)
+    if as_json:
+        output.show_json({"sessions": [each.model_dump() for each in sessions]})
+        return
+    cancelled = sum(each.cancelled is not None for each in sessions)
+    ended = f", {cancelled} tasks asked to end" if done == "stopped" else ""
+    output.show(f"{sum(each.done for each in sessions)} sessions {done}{ended}")
+    rest = [(each.session_id, each.why) for each in sessions if not each.done]
+    output.show(output.Table(("session", "why not"), rest, "not " + done))
 
 
 async def _answering(session: str) -> "Session":

@@ -65,7 +65,7 @@ def not_completed(record: TaskRecord) -> CommandError:
     return CommandError(code, f"task {record.task_id} {record.status.replace('_', ' ')}{why}")
 
 
-def refusal(message: str, task_id: str, before: Snapshot, after: Snapshot) -> SessionError | None:
+def refusal(message: str, task_id: str | None, before: Snapshot, after: Snapshot) -> SessionError | None:
     """Why a message about that task was refused, if it was between two looks at the session."""
     entries = [entry for entry in after.rejected if (entry.message, entry.task_id) == (message, task_id)]
     error = entries[-1].error if entries and entries[-1] not in before.rejected else None

@@ -53,6 +53,12 @@ async def open(  # noqa: A001 (the command's name)
     compact_bytes: Annotated[
         int | None, typer.Option(metavar="N", help="With --compact: beyond turns of so many bytes.")
     ] = None,
+    budget: Annotated[
+        builtins.list[str] | None,
+        typer.Option(
+            "--budget", metavar="NAME=NUMBER", help="Pause once its tasks have used so much; may be repeated."
+        ),
+    ] = None,
     values: Annotated[
         builtins.list[str] | None,
         typer.Option("--value", metavar="KEY=VALUE", help="Something it knows from the start; may be repeated."),
@@ -84,6 +90,7 @@ async def open(  # noqa: A001 (the command's name)
         "transcript": transcript,
         "queues": a.pairs(queues) or None,
         "compact": a.compaction(compact, compact_turns, compact_bytes),
+        "budget": a.numbers(budget) or None,
     }
     config = {name: value for name, value in asked.items() if value is not None}
     client = await connected()

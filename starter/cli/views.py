@@ -38,7 +38,7 @@ def session(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Pa
     yield Facts(
         {
             "session": snapshot.session_id,
-            "status": snapshot.status,
+            "status": f"paused by its {snapshot.paused_by}" if _not_by_hand(snapshot) else snapshot.status,
             "title": config.title,
             "owner": config.owner,
             "labels": labels(config.labels),
@@ -46,6 +46,7 @@ def session(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Pa
             "context": f"version {snapshot.context_version}",
             "compact": compaction(config.compact) if config.compact else None,
             "tasks": counted(snapshot.counters),
+            "used": used(snapshot.usage, config.budget),
             "asks": question(asks) if asks else None,
             "about": about(asks),
             "progress": bar(progress),
@@ -64,6 +65,17 @@ def session(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Pa
 def compaction(compact: Compact) -> str:
     """When old turns are summed up, and by what."""
     return f"by {compact.kind}, beyond {compact.turns} turns or {compact.bytes:,} bytes of them"
+
+
+def used(usage: Mapping[str, float], budget: Mapping[str, float] | None) -> str:
+    """What all tasks have used, and of how much where there is a budget for it."""
+    names = {**(budget or {}), **usage}
+    of = {name: f" of {number:,}" for name, number in (budget or {}).items()}
+    return ", ".join(f"{name} {usage.get(name, 0):,}{of.get(name, '')}" for name in names)
+
+
+def _not_by_hand(snapshot: Snapshot) -> bool:
+    return snapshot.status == "paused" and snapshot.paused_by not in {None, "caller"}
 
 
 def tasks(snapshot: Snapshot) -> Table:

@@ -98,6 +98,23 @@ async def test_on_failure_pause_pauses_after_a_failure(caller: Caller, kind: str
     assert "later" == (await session.ended(later))["output"]
 
 
+async def test_a_spent_budget_pauses_before_the_next_task_until_it_is_raised_and_the_session_resumed(
+    caller: Caller,
+) -> None:
+    session = await caller.open(budget={"tokens": 5})
+    assert {"tokens": 5} == (await session.run("Show"))["output"]["budget"]
+    await session.run("Return", {"output": 1, "usage": {"tokens": 5, "dollars": 0.5}})
+    later = await session.submit("Echo", "later")
+    await session.signal("resume")
+    held = await session.snapshot_when(lambda s: bool(s["rejected"]))
+    assert ("paused", "budget", {"tokens": 5, "dollars": 0.5}) == (held["status"], held["paused_by"], held["usage"])
+    assert [("resume", "BudgetSpent")] == await session.refusals()
+    await session.update("configure", {"budget": None})
+    await session.signal("resume")
+    assert "later" == (await session.ended(later))["output"]
+    assert (await session.snapshot())["paused_by"] is None
+
+
 async def closing(caller: Caller) -> tuple[Session, list[str]]:
     """A session in which one task runs, one waits and one is delayed."""
     session = await caller.start()

@@ -36,6 +36,10 @@ class UsageSum:
         """The sums so far, by name."""
         return dict(self._sums)
 
+    def reached(self, budget: Mapping[str, int | float] | None) -> bool:
+        """Whether the sums so far have used up one of the figures that `TaskInput.budget` leaves; then a task stops."""
+        return any(self._sums.get(name, 0) >= rest for name, rest in (budget or {}).items())
+
 
 def _figures(usage: Any) -> Iterable[tuple[str, Any]]:
     if usage is None:

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from workflows.contract import Turn, task_workflow_id
+from workflows.state.budget import spent
 from workflows.state.pending import PendingTask
 from workflows.state.running_task import RunningTask
 from workflows.state.session_state import SessionState
@@ -60,6 +61,8 @@ def _sections(state: SessionState) -> Iterator[str]:
     )
     named = [f"{name} {text(value, _NAME)}" for name in ("owner", "title") if (value := getattr(config, name))]
     counts = [f"{count} {name.replace('_', ' ')}" for name, count in state.ledger.counters if count]
+    if state.paused_by == "budget" and state.status == "paused":
+        counts.append(f"budget spent: {spent(state.usage, state.config.budget) or 'raised since'}")
     reason = f": {text(state.closing.reason, _REASON)}" if state.closing and state.closing.reason else ""
     yield f"**Status: {state.status}**{_MEANINGS.get(state.status, '')}{reason}\n{' · '.join(named + counts)}"
     if state.running:

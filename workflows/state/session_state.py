@@ -29,7 +29,7 @@ from workflows.contract import (
     TaskRequest,
     WaitingNotice,
 )
-from workflows.state import compaction
+from workflows.state import budget, compaction
 from workflows.state.answered import AnsweredRequests
 from workflows.state.context import SessionContext
 from workflows.state.ledger import Ledger, error_info, final_record, rejected_entry
@@ -38,7 +38,7 @@ from workflows.state.running_task import RunningTask
 from workflows.wire import limits
 from workflows.wire.encoding import model_bytes
 from workflows.wire.errors import ErrorType, SessionError
-from workflows.wire.fields import SessionStatus, TaskStatus, Timestamp
+from workflows.wire.fields import PausedBy, SessionStatus, TaskStatus, Timestamp
 from workflows.wire.validation import check_output, check_question, known_fields_of
 
 _CLOSE_ORDER = ("drain", "discard", "now")
@@ -47,6 +47,7 @@ _CLOSE_ORDER = ("drain", "discard", "now")
 class SessionState(BaseModel):
     """Everything a session knows. Methods that refuse raise SessionError and change nothing.
 
+    `usage`: what its tasks have used, summed up by name.
     `compacted`: the version of the context at which it last submitted a compaction.
     """
 
@@ -59,6 +60,8 @@ class SessionState(BaseModel):
     running: RunningTask | None = None
     closing: Annotated[CloseRequest | None, known_fields_of(CloseRequest)] = None
     paused: bool = False
+    paused_by: PausedBy | None = None
+    usage: dict[str, int | float] = Field(default_factory=dict)
     fork_of: Annotated[ForkSource | None, known_fields_of(ForkSource)] = None
     active_at: Timestamp | None = None
     refused: dict[str, ErrorInfo] = Field(default_factory=dict)
@@ -154,8 +157,20 @@ class SessionState(BaseModel):
             named = request.model_fields_set - {"request_id"}
             self.config = self.config.model_copy(update={name: getattr(request, name) for name in named})
             self.active_at = now
+            self._keep_to_budget()
             self.answered.once(request.request_id, lambda: self.context.version)
         return self.config
+
+    def pause(self, by: PausedBy) -> None:
+        """Start no further task. What it was paused by first stays the reason, but for a budget, which comes first."""
+        if not self.paused or by == "budget":
+            self.paused, self.paused_by = True, by
+
+    def resume(self) -> None:
+        """Start tasks again. Raises SessionError (BudgetSpent) until the budget is higher than what has been used."""
+        if spent := budget.spent(self.usage, self.config.budget):
+            raise SessionError(ErrorType.BUDGET_SPENT, f"{spent} used; configure a higher budget first")
+        self.paused, self.paused_by = False, None
 
     def patch_context(self, request: PatchRequest, now: datetime) -> int:
         """Change the context from outside; the version it is at then. Raises what `SessionContext.patch` raises."""
@@ -231,6 +246,7 @@ class SessionState(BaseModel):
             input=task.input,
             context=self.context.inject(task),
             stream=task.stream is True,
+            budget=budget.left(self.usage, self.config.budget),
         )
 
     def running_task(self) -> RunningTask:
@@ -271,6 +287,8 @@ class SessionState(BaseModel):
         self.ledger.finish(running.final_record(status, now, error, after=after, **known))
         self.running = None
         self.active_at = now
+        self.usage = budget.added(self.usage, known.get("usage"), self.config.budget)
+        self._keep_to_budget()
 
     @property
     def over(self) -> bool:
@@ -309,6 +327,8 @@ class SessionState(BaseModel):
             context_version=self.context.version,
             counters=self.ledger.counters,
             rejected=self.ledger.rejected,
+            usage=self.usage,
+            paused_by=self.paused_by,
         )
 
     def _idle_until(self) -> datetime | None:
@@ -342,6 +362,10 @@ class SessionState(BaseModel):
         running = [self.running.task] if self.running else []
         others = (task for task in self.pending.tasks if task.due(now))
         return any(task.compacts is None for task in chain(running, others))
+
+    def _keep_to_budget(self) -> None:
+        if budget.spent(self.usage, self.config.budget):
+            self.pause("budget")
 
     def _compact(self, now: datetime) -> None:
         """Submit a task that takes the oldest turns out of the transcript, before all that waits, where that is due.
@@ -385,7 +409,8 @@ class SessionState(BaseModel):
         if status not in {"failed", "timed_out"} or error is None:
             return error
         if task.compacts is None:
-            self.paused = self.paused or self.config.on_failure == "pause"
+            if self.config.on_failure == "pause":
+                self.pause("failure")
             return error
         bound = self.config.compact
         count = compaction.leaving(self.context.turn_sizes, bound) if bound else 0

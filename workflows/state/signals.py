@@ -34,8 +34,10 @@ def act(state: SessionState, name: str, body: Any, now: datetime) -> None:
             state.refuse_task(parsed(RefusalNotice, body), now)
         case "respond":
             state.respond(parsed(RespondRequest, body), now)
-        case "pause" | "resume" if body is None:
-            state.paused = name == "pause"
+        case "pause" if body is None:
+            state.pause("caller")
+        case "resume" if body is None:
+            state.resume()
         case "pause" | "resume":
             raise SessionError(ErrorType.INVALID_REQUEST, "takes no argument")
         case "close":

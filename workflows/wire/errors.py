@@ -46,6 +46,7 @@ class ErrorType(StrEnum):
     TASK_EXPIRED = "TaskExpired"
     TASK_TERMINATED = "TaskTerminated"
     CHILD_REFUSED = "ChildRefused"
+    BUDGET_SPENT = "BudgetSpent"
 
 
 class SessionError(Exception):

@@ -118,6 +118,8 @@ ContextVersion = Annotated[int, Field(ge=0)]
 QuestionText = Annotated[Text, Field(min_length=1), _at_most(limits.QUESTION_BYTES, "the words")]
 Choices = Annotated[list[Text], _at_most(limits.QUESTION_BYTES, "choices")]
 Usage = Annotated[dict[Text, int | float], _at_most(limits.USAGE_BYTES, "figures")]
+Amount = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
+Budget = Annotated[dict[Name, Amount], Field(min_length=1), _at_most(limits.BUDGET_BYTES, "figures")]
 FinishReason = Annotated[Text | None, AfterValidator(_unless_whole)]
 """Why an answer may not be the whole one it looks like: `length`, `content_filter`, `refusal`, or the model's own word.
 Null where it ended by itself, which models call `stop`."""
@@ -130,6 +132,7 @@ OnBusy = Literal["enqueue", "reject", "interrupt", "replace_pending"]
 CloseMode = Literal["drain", "discard", "now"]
 TaskStatus = Literal["pending", "running", "completed", "failed", "cancelled", "timed_out", "expired", "rejected"]
 SessionStatus = Literal["closed", "draining", "paused", "waiting", "running", "idle"]
+PausedBy = Literal["caller", "failure", "budget"]
 UncleanEnd = Literal["failed", "cancelled", "terminated", "timed_out"]
 """How a session may end otherwise than by a close. Itself it never says so: the server does, and a client tells it."""
 

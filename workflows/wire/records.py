@@ -89,6 +89,7 @@ class Counters(Carried):
 class Snapshot(Carried):
     """The session at a glance; the result of a closed one. `recent`: finished tasks, oldest first, without outputs.
 
+    `usage`: what all tasks that ended have used. `paused_by`: why it starts no task, while it is paused.
     Where a client tells `status` to be an unclean end, the rest is how the session stood then.
     """
 
@@ -103,6 +104,8 @@ class Snapshot(Carried):
     context_version: int
     counters: Counters
     rejected: list[RejectedEntry]
+    usage: dict[str, int | float] = Field(default_factory=dict)
+    paused_by: f.PausedBy | None = None
 
 
 class LogEntry(Carried):

@@ -23,6 +23,7 @@ class Config(Request):
 
     `queues`: the task queue of another worker for each kind that it hosts; a task's own `task_queue` comes first.
     `stream`: whether its tasks tell what they do while they do it, where their requests do not say.
+    `budget`: what its tasks may use by the names of their `usage`; once a sum is reached, no further one starts.
     `compact`: how its oldest turns leave the transcript; null leaves that to the transcript's own bounds.
     """
 
@@ -40,6 +41,7 @@ class Config(Request):
     queues: f.Queues = Field(default_factory=dict)
     stream: bool = False
     compact: Compact | None = None
+    budget: f.Budget | None = None
 
 
 class ConfigureRequest(Config):

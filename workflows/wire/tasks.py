@@ -97,7 +97,10 @@ class InjectedContext(Carried):
 
 
 class TaskInput(Carried):
-    """The argument of every kind's `run`. `stream`: whether somebody asked to see what it says while it says it."""
+    """The argument of every kind's `run`. `stream`: whether somebody asked to see what it says while it says it.
+
+    `budget`: what the session's budget leaves of each figure that it names, for kinds that stop before it is spent.
+    """
 
     contract: int = CONTRACT_VERSION
     session_id: str
@@ -105,6 +108,7 @@ class TaskInput(Carried):
     input: Any
     context: InjectedContext
     stream: bool = False
+    budget: dict[str, int | float] | None = None
 
 
 class TaskOutput(Carried):
