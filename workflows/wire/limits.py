@@ -105,8 +105,8 @@ KIND_LABELS = 100
 USAGE_BYTES = 512
 """What a task says it cost: a handful of numbers."""
 
-USAGE_SUM_BYTES = 2 * KIB
-"""What a session sums up of it: some sixty names, so that tasks which make up names cannot fill its state."""
+USAGE_SUM_BYTES = KIB
+"""What a session sums up of it: some thirty names, so that tasks which make up names cannot fill its state."""
 
 BUDGET_BYTES = 512
 """A budget: as many names as one task may report (`USAGE_BYTES`)."""
