@@ -157,3 +157,19 @@ async def test_a_request_without_a_chat_id_is_not_left_waiting_for_an_answer(
     async for listed in harness.client.list(10):
         if listed.session_id.startswith("once-"):
             await harness.client.get(listed.session_id).finished()
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_a_session_whose_budget_is_spent_takes_nothing_and_says_so(
+    clients: Clients, harness: Harness, stream: bool
+) -> None:
+    """Its tasks would wait until a person raises the budget, and callers as long."""
+    client = clients[0].with_options(max_retries=5)
+    conversation = (await client.conversations.create()).id
+    session = harness.client.get(conversation)
+    await session.configure(budget={"tokens": 0})
+    with pytest.raises(openai.RateLimitError) as refused:
+        await client.responses.create(input="hello", conversation=conversation, stream=stream)
+    assert "budget_spent" == refused.value.code
+    now = await session.snapshot()
+    assert (1, 1, []) == (now.counters.submitted, now.counters.cancelled, now.pending)

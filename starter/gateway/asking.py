@@ -57,7 +57,7 @@ def _hash(text: str) -> str:
 async def settled(
     session: Session, task_id: str, wait: float | None, *, left: Callable[[], Awaitable[bool]] | None = None
 ) -> TaskRecord:
-    """The record of a task that has ended, or asks a person. Raises SessionError (UnknownTask).
+    """The record of a task that has ended, or asks a person. Raises SessionError (UnknownTask; BudgetSpent as `taken`).
 
     Raises TimeoutError after `wait` seconds, and once the caller has `left`.
     """
@@ -72,6 +72,8 @@ async def settled(
                     record = await session.task(task_id)
                     if record is not None and record.waiting_for is not None:
                         return record
+                    if record is not None:
+                        await _not_in_vain(session, record)
                 pause = min(2 * pause, LONGEST_LOOK)
             return end.result()
     finally:
@@ -105,6 +107,25 @@ async def events_of(
             yield event
             if event.type == "question":
                 return
+
+
+async def taken(session: Session, task_id: str) -> TaskRecord:
+    """The record of a task that has just been submitted. Raises SessionError (UnknownTask).
+
+    One that would wait for a person to raise its session's budget is cancelled: raises SessionError (BudgetSpent).
+    """
+    record = await present(session, task_id)
+    await _not_in_vain(session, record)
+    return record
+
+
+async def _not_in_vain(session: Session, record: TaskRecord) -> None:
+    if record.status != "pending":
+        return
+    now = await session.snapshot()
+    if now.status == "paused" and now.paused_by == "budget":
+        await session.cancel(record.task_id, "the budget of the session is spent")
+        raise SessionError(ErrorType.BUDGET_SPENT, "the budget of this session is spent; nothing was done")
 
 
 async def present(session: Session, task_id: str) -> TaskRecord:

@@ -29,6 +29,7 @@ _STATUS: dict[str, int] = {
     ErrorType.CONTEXT_CONFLICT: 409,
     ErrorType.QUEUE_FULL: 429,
     ErrorType.BUSY: 429,
+    ErrorType.BUDGET_SPENT: 429,
     ErrorType.INPUT_TOO_LARGE: 413,
 }
 """Of the contract's refusals; all others are 400."""
@@ -90,7 +91,8 @@ def api_error(error: Exception) -> ApiError | None:
 def _refused(error: SessionError) -> ApiError:
     status = _STATUS.get(error.type, 400)
     again = {"retry-after": str(RETRY_SECONDS)} if status == 429 else {}  # noqa: PLR2004 (Too Many Requests)
-    headers = NO_RETRY if status == 409 else again  # noqa: PLR2004 (Conflict)
+    in_vain = status == 409 or error.type == ErrorType.BUDGET_SPENT  # noqa: PLR2004 (Conflict)
+    headers = NO_RETRY if in_vain else again
     return ApiError(status, _snake(error.type), error.message, headers=headers)
 
 

@@ -17,7 +17,16 @@ from starter.gateway.agui.interrupts import answer_in, question_in, said
 from starter.gateway.agui.requests import Asked, asked_of_run, checked
 from starter.gateway.agui.streams import RunStream, messages_of
 from starter.gateway.answers import given_answer
-from starter.gateway.asking import NoAnswerError, answer, choice, events_of, present, session_id_of, task_id_of
+from starter.gateway.asking import (
+    NoAnswerError,
+    answer,
+    choice,
+    events_of,
+    present,
+    session_id_of,
+    taken,
+    task_id_of,
+)
 from starter.gateway.bodies import read_json
 from starter.gateway.callers import Caller, Desk, Found, caller_of
 from starter.gateway.errors import invalid
@@ -66,7 +75,7 @@ class Runs:
             return await self._shown(caller, asked)
         begun, begin = await self._begun(caller, asked)
         session, task_id = begun.session, begun.task_id
-        first = await present(session, task_id)
+        first = await taken(session, task_id)
         stream = RunStream(
             asked.thread_id, asked.run_id, task_id, asked.messages, note=begun.note, refused=begun.refused
         )

@@ -11,9 +11,9 @@ from starter.gateway.asking import (
     answer,
     choice,
     events_of,
-    present,
     session_id_of,
     settled,
+    taken,
     task_id_of,
 )
 from starter.gateway.bodies import idempotency_key, read_json
@@ -59,7 +59,7 @@ class Chat:
         else:
             session, ref, note = await self._in_chat(caller, chat_id, asked, key)
         if asked.stream:
-            first = await present(session, ref.task_id)
+            first = await taken(session, ref.task_id)
             events = events_of(session, first, answered=None if note else ref.part)
             if chat_id is None:
                 events = _unasked(session, ref.task_id, events)

@@ -17,6 +17,7 @@ from starter.gateway.asking import (
     present,
     session_id_of,
     settled,
+    taken,
     task_id_of,
     verdict,
 )
@@ -64,9 +65,9 @@ class Responses:
         session, task_id = begun.session, begun.ref.task_id
         if asked.stream:
             stream = ResponseStream(begun.ref, _given(begun, asked))
-            return await self._streamed(session, stream, put_again=begun.note is not None)
+            return self._streamed(session, stream, await taken(session, task_id), put_again=begun.note is not None)
         if asked.background:
-            return JSONResponse(response(begun.ref, await present(session, task_id), **_given(begun, asked)))
+            return JSONResponse(response(begun.ref, await taken(session, task_id), **_given(begun, asked)))
         try:
             record = await settled(session, task_id, self._desk.settings.wait, left=request.is_disconnected)
         except TimeoutError:
@@ -79,7 +80,8 @@ class Responses:
         query = request.query_params
         if query.get("stream") == "true":
             seen = number_in(query.get("starting_after"), "starting_after", 0, _MOST, NEVER)
-            return await self._streamed(session, ResponseStream(ref, {"background": True}, seen))
+            first = await present(session, ref.task_id)
+            return self._streamed(session, ResponseStream(ref, {"background": True}, seen), first)
         return JSONResponse(response(ref, await present(session, ref.task_id), background=True))
 
     async def cancel(self, request: Request) -> Response:
@@ -103,9 +105,10 @@ class Responses:
         await Erasure(session.temporal, session.id).run()
         return JSONResponse({"id": ref.id(RESPONSE), "object": "response", "deleted": True})
 
-    async def _streamed(self, session: Session, stream: ResponseStream, *, put_again: bool = True) -> Response:
+    def _streamed(
+        self, session: Session, stream: ResponseStream, first: TaskRecord, *, put_again: bool = True
+    ) -> Response:
         """`put_again`: its question was not answered, and is what the stream ends with."""
-        first = await present(session, stream.ref.task_id)
         answered = None if put_again else stream.ref.part
         return streamed(stream.events(first, events_of(session, first, after=stream.cursor, answered=answered)))
 
