@@ -33,7 +33,8 @@ ALLOWED: dict[str, set[str]] = {
     "starter.program": set(),
     "starter.worker_process": {"starter.program"},
     "starter.workflow_tasks": set(),
-    "starter.client": CLIENT | {"workflows.state.context", "starter.workflow_tasks"},
+    "starter.client": CLIENT | {"workflows.state.context", "starter.encryption", "starter.workflow_tasks"},
+    "starter.encryption": WIRE | {"starter.encryption"},
     "starter.serving": WIRE | {"starter.serving", "starter.workflow_tasks", "workflows.temporal.metrics"},
     "starter.serving.streaming": WIRE | {"activities.stream"},
     "starter.cli": CLIENT | {"starter.cli", "starter.program"},
@@ -49,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {
     # What a kind of somebody else's imports from `durable_sessions`.
     "examples": {"examples", "workflows.contract", "workflows.kinds", "workflows.wire.conversation"},
 }
-KNOWS_TEMPORAL = {f"workflows.wire.{name}" for name in ("attributes", "escapes", "messages", "outcomes")}
+KNOWS_TEMPORAL = {f"workflows.wire.{name}" for name in ("attributes", "escapes", "messages", "outcomes", "sealing")}
 """What of the wire is made of Temporal's own types: payloads, failures, search attributes."""
 MODULES = [*sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")), ROOT / "worker.py"]
 CONFORMANCE = sorted((ROOT / "tests/conformance").glob("*.py"))

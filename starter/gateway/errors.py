@@ -30,6 +30,7 @@ _STATUS: dict[str, int] = {
     ErrorType.QUEUE_FULL: 429,
     ErrorType.BUSY: 429,
     ErrorType.INPUT_TOO_LARGE: 413,
+    ErrorType.KEY_MISSING: 503,
 }
 """Of the contract's refusals; all others are 400."""
 
