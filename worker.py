@@ -26,6 +26,7 @@ from activities.models.protocol import LanguageModel
 from activities.visibility import VisibilityActivities
 from starter import dev_server
 from starter.client.connection import NoServerError, connect, task_queue
+from starter.encryption import codec_server
 from starter.serving import telemetry
 from starter.serving.activations import CarefulActivations
 from starter.serving.agents import RegisteredAgents
@@ -98,15 +99,19 @@ def build_kinds_worker(client: Client, *, queue: str, **options: Any) -> Worker:
     )
 
 
-async def run(settings: Settings, dev: dev_server.DevServer | None) -> None:
+async def run(settings: Settings, dev: dev_server.DevServer | None, codec_port: int = codec_server.PORT) -> None:
     """Serve sessions until SIGINT or SIGTERM; raises what ends the worker before."""
     stopped = _stop_signal()
     named = [name.strip() for name in settings.kinds.split(",")] if settings.kinds else []
     plugins = [*installed_kinds(), *(plugin for name in named for plugin in kinds_named(name, variable("kinds")))]
     check_kinds(plugins, [SessionWorkflow, *KINDS])
     check_converters(plugins, DATA_CONVERTER)
+    codec = codec_server.dev_codec_server(dev.ui_port, codec_port, os.environ) if dev else None
     try:
         if dev:
+            if codec:
+                dev.codec_endpoint = codec.start()
+                logger.info("encrypted; the Web UI reads by %s", codec.url)
             await dev.start()
             logger.info("Temporal at %s, Web UI at %s", dev.address, dev.ui)
         client = await connect(dev.address if dev else None, plugins=plugins)
@@ -119,6 +124,8 @@ async def run(settings: Settings, dev: dev_server.DevServer | None) -> None:
     finally:
         if dev:
             dev.stop()
+        if codec:
+            codec.stop()
 
 
 async def run_kinds(settings: Settings, names: Sequence[str], queue: str) -> None:
@@ -153,6 +160,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=dev_server.GRPC_PORT, help="its gRPC port")
     parser.add_argument("--ui-port", type=int, default=dev_server.UI_PORT, help="its Web UI port")
     parser.add_argument("--http-port", type=int, default=dev_server.HTTP_PORT, help="its HTTP API port")
+    parser.add_argument("--codec-port", type=int, default=codec_server.PORT, help="its codec server's, with keys")
     options = parser.parse_args()
     if bool(options.kinds) != bool(options.task_queue) or (options.kinds and options.dev):
         parser.error("kinds and --task-queue belong together, without --dev; SESSIONS_KINDS adds kinds to sessions")
@@ -160,7 +168,11 @@ def main() -> int:
     try:
         settings = Settings.from_environment()
         telemetry.set_up(settings)
-        _complete(run_kinds(settings, options.kinds, options.task_queue) if options.kinds else run(settings, dev))
+        _complete(
+            run_kinds(settings, options.kinds, options.task_queue)
+            if options.kinds
+            else run(settings, dev, options.codec_port)
+        )
     except (NoServerError, FileNotFoundError, RuntimeError, ValueError) as error:
         cause = f": {error.__cause__!r}" if type(error) is RuntimeError and error.__cause__ else ""  # of the SDK
         print(f"worker: {error}{cause}", file=sys.stderr)  # noqa: T201 (a person reads it)
