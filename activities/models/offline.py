@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from activities.models.protocol import ModelReply, ModelRequest
-from workflows.contract import ContextPatch, Turn
+from workflows.contract import ContextPatch
 from workflows.wire.encoding import preview
 
 FACTS = Path(__file__).with_name("offline_facts.json")
@@ -132,7 +132,7 @@ class OfflineModel:
             return ModelReply(text='Hello. Ask me something, say "What colour is a banana?".')
         if _IDENTITY.fullmatch(text):
             return ModelReply(text=IDENTITY)
-        if recalled := _from_transcript(text, request.transcript) or self._from_values(text, request.values):
+        if recalled := _from_transcript(text, request) or self._from_values(text, request.values):
             return ModelReply(text=recalled)
         if changed := self._changed(text, request):
             return changed
@@ -176,21 +176,20 @@ class OfflineModel:
         return ModelReply(text=said, patch=ContextPatch(set={key: value}))
 
 
-def _from_transcript(text: str, transcript: list[Turn]) -> str | None:
+def _from_transcript(text: str, request: ModelRequest) -> str | None:
     """What was asked and answered earlier; null when the text does not ask for it."""
     asked, answered, count = _ASKED.fullmatch(text), _ANSWERED.fullmatch(text), _COUNT.fullmatch(text)
     if not (asked or answered or count):
         return None
     # A turn whose input is no text is the work of another kind, not a question.
-    questions = [turn for turn in transcript if _text(turn.input) is not None]
+    questions = [turn for turn in request.transcript if _text(turn.input) is not None]
     if not questions:
         return "I see no earlier conversation in what I was given of this session."
     if count:
         return f"Earlier questions that I see: {len(questions)}."
     which, turn = ("first", questions[0]) if "first" in text.lower() else ("last", questions[-1])
     said = f'You {which} asked: "{_shown(turn.input)}"' if asked else f'The {which} answer was: "{_shown(turn.output)}"'
-    # A session's first change makes version 1. Where that is out of sight, older questions may be too.
-    return f"{said}, as far back as I see" if which == "first" and transcript[0].version > 1 else said
+    return f"{said}, as far back as I see" if which == "first" and not request.whole else said
 
 
 def _text(value: Any) -> str | None:

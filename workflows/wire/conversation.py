@@ -1,11 +1,10 @@
 """Turns as a language model takes them: messages of a user and an assistant. Pure."""
 
 from collections.abc import Iterable
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 from workflows.wire.encoding import canonical
 from workflows.wire.markdown import words_of
-from workflows.wire.tasks import Turn
 
 
 class Message(TypedDict):
@@ -15,7 +14,21 @@ class Message(TypedDict):
     content: str
 
 
-def conversation(turns: Iterable[Turn]) -> list[Message]:
+class Exchange(Protocol):
+    """What was asked and what came of it; a Turn is one."""
+
+    @property
+    def input(self) -> Any:
+        """What was asked."""
+        ...
+
+    @property
+    def output(self) -> Any:
+        """What came of it."""
+        ...
+
+
+def conversation(turns: Iterable[Exchange]) -> list[Message]:
     """What was asked in each turn and what came of it, oldest first; a text as its words, everything else as JSON."""
     messages: list[Message] = []
     for turn in turns:
