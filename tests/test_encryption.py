@@ -1,6 +1,7 @@
 """Encryption: what is said is nowhere in clear, a missing key loses nothing, and keys may change while all goes on."""
 
 import asyncio
+import base64
 import uuid
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -99,6 +100,9 @@ def test_keys_may_come_from_a_function_that_is_named() -> None:
 # --- the codec ----------------------------------------------------------------------------------------------------
 
 
+OF_THE_FIRST_RELEASE = "AvuRanIf2AXM8nnXCltkv8iXlBK+o3dAKvg5oaRIPoMATLkJLctgtb3tCA3IxKTc2TrywXcE"
+
+
 async def test_the_newest_key_encrypts_and_every_key_decrypts() -> None:
     said = payload({"text": "secret " * 50})
     [by_old] = await Encryption(OLD).encode([said])
@@ -110,6 +114,13 @@ async def test_the_newest_key_encrypts_and_every_key_decrypts() -> None:
     assert len(by_new.data) < len(said.data) / 3
     [short] = await Encryption(NEW).encode([payload(1)])
     assert short.data[:1] == PLAIN
+
+
+def test_what_was_encrypted_once_can_be_read_by_any_later_version() -> None:
+    """A payload of the first release: neither the format nor what deflate begins with may change."""
+    data = base64.b64decode(OF_THE_FIRST_RELEASE)
+    recorded = Payload(metadata={"encoding": ENCODING, KEY_ID: b"old"}, data=data)
+    assert payload({"task_id": "task-1", "input": "said " * 20}) == Encryption(OLD).opened(recorded)
 
 
 async def test_a_key_that_is_not_here_is_named_and_so_is_another_one_by_its_name() -> None:

@@ -39,6 +39,21 @@ LEVEL = 6
 SMALLEST_DEFLATED = 64
 """Bytes: less never gets smaller enough to be worth the time."""
 
+DICTIONARY = (
+    b'{"stack_trace":"","message":""}{"done":0,"total":0,"note":"","stream":{"attempt":1,"every":0.25,"parts":["'
+    b'{"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0},"model":"offline"}'
+    b'{"task_id":"task-","input":"","kind":"Answer","labels":{},"on_busy":"enqueue"}'
+    b'{"question":"","transcript":[],"values":{},"write":true,"whole":false}'
+    b'{"text":"","patch":{"set":{},"unset":[],"append":{}},"usage":null,"finish_reason":null,"model":"offline"}'
+    b'{"output":"","patch":null,"usage":null,"finish_reason":null}'
+    b'{"contract":1,"session_id":"","task_id":"task-","input":"","context":{"version":1,"write":true,"values":{},'
+    b'"transcript":[{"task_id":"task-","version":1,"input":"","output":"","finished_at":"2026-01-01T00:00:00.000000Z",'
+    b'"finish_reason":null,"truncated":false},{"input":"","output":""}]},"stream":false}'
+    b"\n\x16\n\x08encoding\x12\njson/plain\x12"
+)
+"""What payloads of sessions are full of, for deflate to begin with: short ones get a third smaller by it. It belongs to
+the format `DEFLATED`: what is encrypted can be read with this one only, so another one is another format."""
+
 _PURPOSE = b"durable-sessions payload"
 
 
@@ -58,7 +73,7 @@ class Encryption(Guard):
         cipher, check = self._ciphers[self._newest]
         whole, form = payload.SerializeToString(), PLAIN
         if len(whole) >= SMALLEST_DEFLATED:
-            deflating = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+            deflating = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, zdict=DICTIONARY)
             smaller = deflating.compress(whole) + deflating.flush()
             if len(smaller) < len(whole):
                 whole, form = smaller, DEFLATED
@@ -84,7 +99,8 @@ class Encryption(Guard):
         try:
             whole = cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], _PURPOSE + head + name.encode())
             if head[:1] == DEFLATED:
-                whole = zlib.decompress(whole, -zlib.MAX_WBITS)
+                inflating = zlib.decompressobj(-zlib.MAX_WBITS, zdict=DICTIONARY)
+                whole = inflating.decompress(whole) + inflating.flush()
             return Payload.FromString(whole)
         except (InvalidTag, zlib.error, DecodeError):
             return payload

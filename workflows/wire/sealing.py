@@ -42,8 +42,8 @@ class Guard(PayloadCodec):
 
 
 def is_sealed(payload: Payload) -> bool:
-    """Whether it is encrypted, as far as it says itself."""
-    return payload.metadata.get("encoding") == ENCODING
+    """Whether it is encrypted, as far as it says itself. One that names no key is nothing that a key would mend."""
+    return payload.metadata.get("encoding") == ENCODING and bool(payload.metadata.get(KEY_ID))
 
 
 def key_id(payload: Payload) -> str:
