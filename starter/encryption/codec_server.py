@@ -200,7 +200,8 @@ class _Request(BaseHTTPRequestHandler):
 
     def _work(self) -> str | None:
         """What is asked for, by who may ask."""
-        token, steps = self.server.token, self.path.strip("/").split("/")
+        # The Web UI asks with a query, about payloads that are stored elsewhere, which we have none of.
+        token, steps = self.server.token, self.path.partition("?")[0].strip("/").split("/")
         shown = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token is not None and len(steps) > 1:
             shown, steps = steps[0], steps[1:]
