@@ -21,6 +21,7 @@ from starter.client.connection import connect
 from starter.encryption.codec import DEFLATED, PLAIN, Encryption
 from starter.encryption.keys import EncryptionError, checked, keys_of, new_key
 from starter.encryption.setting import codec_of, sealed
+from starter.gateway.errors import api_error
 from tests.harness import WAIT, Harness, ask, details_of, replayer, run_task, snapshot_when
 from tests.servers import Server
 from workflows.contract import Config, ContextPatch, Snapshot, task_workflow_id
@@ -337,3 +338,9 @@ async def test_what_an_activity_tells_by_heartbeats_is_encrypted(server: Server)
 async def _beats(handle: WorkflowHandle[Any, Any]) -> bytes:
     pending = (await handle.describe()).raw_description.pending_activities
     return b"".join(activity.heartbeat_details.SerializeToString() for activity in pending)
+
+
+def test_the_gateway_tells_its_callers_that_it_is_not_their_fault() -> None:
+    told = api_error(KeyMissingError("new"))
+    assert told
+    assert (503, "key_missing") == (told.status, told.code)

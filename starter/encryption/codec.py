@@ -34,7 +34,8 @@ TAG_BYTES = 16
 """GCM's own."""
 
 LEVEL = 6
-"""Of deflate: zlib's own. Level 9 makes a full window of turns 0.3 % smaller for half as much time again."""
+"""Of deflate: zlib's own. Level 9 makes 16 KB of prose no smaller, level 1 takes two thirds of the time and is a tenth
+larger (measured)."""
 
 SMALLEST_DEFLATED = 64
 """Bytes: less never gets smaller enough to be worth the time."""
@@ -51,7 +52,7 @@ DICTIONARY = (
     b'"finish_reason":null,"truncated":false},{"input":"","output":""}]},"stream":false}'
     b"\n\x16\n\x08encoding\x12\njson/plain\x12"
 )
-"""What payloads of sessions are full of, for deflate to begin with: short ones get a third smaller by it. It belongs to
+"""What payloads of sessions are full of, for deflate to begin with: what a task leaves gets a tenth smaller by it. It belongs to
 the format `DEFLATED`: what is encrypted can be read with this one only, so another one is another format."""
 
 _PURPOSE = b"durable-sessions payload"
