@@ -52,8 +52,8 @@ DICTIONARY = (
     b'"finish_reason":null,"truncated":false},{"input":"","output":""}]},"stream":false}'
     b"\n\x16\n\x08encoding\x12\njson/plain\x12"
 )
-"""What payloads of sessions are full of, for deflate to begin with: what a task leaves gets a tenth smaller by it. It belongs to
-the format `DEFLATED`: what is encrypted can be read with this one only, so another one is another format."""
+"""What payloads of sessions are full of, for deflate to begin with: what a task leaves gets a tenth smaller by it. It
+belongs to the format `DEFLATED`: what is encrypted can be read with this one only, so another one is another format."""
 
 _PURPOSE = b"durable-sessions payload"
 
