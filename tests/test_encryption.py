@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import uuid
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -14,11 +15,13 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
+from activities.child_tasks import ChildTask, Origin, watch_child
 from starter.client import Session, SessionClient
 from starter.client.calls import NoWorkerError, WorkerFailsError
 from starter.client.connection import connect
-from starter.encryption.codec import DEFLATED, PLAIN, Encryption
+from starter.encryption.codec import DEFLATED, DICTIONARY, PLAIN, Encryption
 from starter.encryption.keys import EncryptionError, checked, keys_of, new_key
 from starter.encryption.setting import codec_of, sealed
 from starter.gateway.errors import api_error
@@ -122,6 +125,7 @@ def test_what_was_encrypted_once_can_be_read_by_any_later_version() -> None:
     data = base64.b64decode(OF_THE_FIRST_RELEASE)
     recorded = Payload(metadata={"encoding": ENCODING, KEY_ID: b"old"}, data=data)
     assert payload({"task_id": "task-1", "input": "said " * 20}) == Encryption(OLD).opened(recorded)
+    assert "25b1d04906e5d63c" == hashlib.sha256(DICTIONARY).hexdigest()[:16]
 
 
 async def test_a_key_that_is_not_here_is_named_and_so_is_another_one_by_its_name() -> None:
@@ -293,6 +297,11 @@ async def test_a_session_begun_plain_goes_on_encrypted_and_reads_plain_callers(s
         for asked in (session.context(), session.task("plain"), session.result("plain", WAIT), session.snapshot()):
             with pytest.raises(SessionError, match=r"^KeyMissing: .*'new'"):
                 await asked
+        # An activity on a worker without the key: another attempt may have it, so it takes nobody for a stranger.
+        child = task_workflow_id(session.id, "plain")
+        origin = Origin(session_id=session.id, first_run="", kind="Answer", task_id="plain", input="")
+        with pytest.raises(KeyMissingError):
+            await ActivityEnvironment(client=plain).run(watch_child, ChildTask(workflow_id=child, origin=origin))
         assert {"tone": "dry"} == (await later.context()).values
         fork = await SessionClient(temporal, name).open(f"{session.id}-fork", fork_of={"session_id": session.id})
         assert BANANA in await ask(fork, "What did I ask first?")
