@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from temporalio.client import Client
 from temporalio.converter import DataConverter
@@ -26,7 +26,7 @@ from activities.models.protocol import LanguageModel
 from activities.visibility import VisibilityActivities
 from starter import dev_server
 from starter.client.connection import NoServerError, connect, task_queue
-from starter.encryption import codec_server
+from starter.encryption.setting import CODEC_PORT
 from starter.serving import telemetry
 from starter.serving.activations import CarefulActivations
 from starter.serving.agents import RegisteredAgents
@@ -43,6 +43,9 @@ from workflows.kinds.countdown import CountdownWorkflow
 from workflows.kinds.unknown import UnknownKindWorkflow
 from workflows.session import SessionWorkflow
 from workflows.wire.messages import DATA_CONVERTER
+
+if TYPE_CHECKING:
+    from starter.encryption.codec_server import CodecServer
 
 KINDS: Sequence[type] = [AnswerWorkflow, CountdownWorkflow]
 """The kinds this worker hosts; a new kind is one more line here."""
@@ -99,14 +102,14 @@ def build_kinds_worker(client: Client, *, queue: str, **options: Any) -> Worker:
     )
 
 
-async def run(settings: Settings, dev: dev_server.DevServer | None, codec_port: int = codec_server.PORT) -> None:
+async def run(settings: Settings, dev: dev_server.DevServer | None, codec_port: int = CODEC_PORT) -> None:
     """Serve sessions until SIGINT or SIGTERM; raises what ends the worker before."""
     stopped = _stop_signal()
     named = [name.strip() for name in settings.kinds.split(",")] if settings.kinds else []
     plugins = [*installed_kinds(), *(plugin for name in named for plugin in kinds_named(name, variable("kinds")))]
     check_kinds(plugins, [SessionWorkflow, *KINDS])
     check_converters(plugins, DATA_CONVERTER)
-    codec = codec_server.dev_codec_server(dev.ui_port, codec_port, os.environ) if dev else None
+    codec = _codec_server(dev, codec_port) if dev else None
     try:
         if dev:
             if codec:
@@ -126,6 +129,13 @@ async def run(settings: Settings, dev: dev_server.DevServer | None, codec_port: 
             dev.stop()
         if codec:
             codec.stop()
+
+
+def _codec_server(dev: dev_server.DevServer, port: int) -> "CodecServer | None":
+    # Made of Python's HTTP server, which no sandbox lets be imported, and kinds may import this module.
+    from starter.encryption.codec_server import dev_codec_server  # noqa: PLC0415
+
+    return dev_codec_server(dev.ui_port, port, os.environ)
 
 
 async def run_kinds(settings: Settings, names: Sequence[str], queue: str) -> None:
@@ -160,7 +170,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=dev_server.GRPC_PORT, help="its gRPC port")
     parser.add_argument("--ui-port", type=int, default=dev_server.UI_PORT, help="its Web UI port")
     parser.add_argument("--http-port", type=int, default=dev_server.HTTP_PORT, help="its HTTP API port")
-    parser.add_argument("--codec-port", type=int, default=codec_server.PORT, help="its codec server's, with keys")
+    parser.add_argument("--codec-port", type=int, default=CODEC_PORT, help="its codec server's, with keys")
     options = parser.parse_args()
     if bool(options.kinds) != bool(options.task_queue) or (options.kinds and options.dev):
         parser.error("kinds and --task-queue belong together, without --dev; SESSIONS_KINDS adds kinds to sessions")

@@ -24,14 +24,11 @@ from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.converter import PayloadCodec
 
 from starter.encryption.keys import EncryptionError
-from starter.encryption.setting import codec_of
+from starter.encryption.setting import CODEC_PORT, codec_of
 from workflows.wire.errors import KeyMissingError
 from workflows.wire.sealing import Guard
 
 LOOPBACK = "127.0.0.1"
-PORT = 8253
-"""Beside the gateway's."""
-
 TOKEN_VARIABLE = "SESSIONS_CODEC_TOKEN"  # noqa: S105 (a name)
 TOKEN_CHARS = 20
 """Of a token, at least: nobody tries that many."""
@@ -66,7 +63,7 @@ class CodecServer:
         codec: PayloadCodec,
         origins: Sequence[str],
         host: str = LOOPBACK,
-        port: int = PORT,
+        port: int = CODEC_PORT,
         token: str | None = None,
     ) -> None:
         if type(codec) is Guard:

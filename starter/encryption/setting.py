@@ -12,6 +12,9 @@ from starter.encryption.keys import EncryptionError, keys_of
 from workflows.wire.messages import DATA_CONVERTER, ConcealingFailureConverter, MendingFailureConverter
 from workflows.wire.sealing import Guard
 
+CODEC_PORT = 8253
+"""Where a codec server listens: beside the gateway."""
+
 HINT = "pip install 'durable-sessions[encryption]'"
 
 _OURS = (DefaultFailureConverter, MendingFailureConverter)
