@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from temporalio.client import Client
 from temporalio.converter import DataConverter
@@ -28,6 +28,7 @@ from activities.summarise import SummaryActivities
 from activities.visibility import VisibilityActivities
 from starter import dev_server
 from starter.client.connection import NoServerError, connect, task_queue
+from starter.encryption.setting import CODEC_PORT
 from starter.serving import telemetry
 from starter.serving.activations import CarefulActivations
 from starter.serving.agents import RegisteredAgents
@@ -46,6 +47,9 @@ from workflows.kinds.unknown import UnknownKindWorkflow
 from workflows.scheduled_task import ScheduledTaskWorkflow
 from workflows.session import SessionWorkflow
 from workflows.wire.messages import DATA_CONVERTER
+
+if TYPE_CHECKING:
+    from starter.encryption.codec_server import CodecServer
 
 KINDS: Sequence[type] = [AnswerWorkflow, CountdownWorkflow, SummariseWorkflow]
 """The kinds this worker hosts; a new kind is one more line here."""
@@ -105,15 +109,19 @@ def build_kinds_worker(client: Client, *, queue: str, **options: Any) -> Worker:
     )
 
 
-async def run(settings: Settings, dev: dev_server.DevServer | None) -> None:
+async def run(settings: Settings, dev: dev_server.DevServer | None, codec_port: int = CODEC_PORT) -> None:
     """Serve sessions until SIGINT or SIGTERM; raises what ends the worker before."""
     stopped = _stop_signal()
     named = [name.strip() for name in settings.kinds.split(",")] if settings.kinds else []
     plugins = [*installed_kinds(), *(plugin for name in named for plugin in kinds_named(name, variable("kinds")))]
     check_kinds(plugins, [SessionWorkflow, ScheduledTaskWorkflow, *KINDS])
     check_converters(plugins, DATA_CONVERTER)
+    codec = _codec_server(dev, codec_port) if dev else None
     try:
         if dev:
+            if codec:
+                dev.codec_endpoint = codec.start()
+                logger.info("encrypted; the Web UI reads by %s", codec.url)
             await dev.start()
             logger.info("Temporal at %s, Web UI at %s", dev.address, dev.ui)
         client = await connect(dev.address if dev else None, plugins=plugins)
@@ -126,6 +134,15 @@ async def run(settings: Settings, dev: dev_server.DevServer | None) -> None:
     finally:
         if dev:
             dev.stop()
+        if codec:
+            codec.stop()
+
+
+def _codec_server(dev: dev_server.DevServer, port: int) -> "CodecServer | None":
+    # Made of Python's HTTP server, which no sandbox lets be imported, and kinds may import this module.
+    from starter.encryption.codec_server import dev_codec_server  # noqa: PLC0415
+
+    return dev_codec_server(dev.ui_port, port, os.environ)
 
 
 async def run_kinds(settings: Settings, names: Sequence[str], queue: str) -> None:
@@ -160,6 +177,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=dev_server.GRPC_PORT, help="its gRPC port")
     parser.add_argument("--ui-port", type=int, default=dev_server.UI_PORT, help="its Web UI port")
     parser.add_argument("--http-port", type=int, default=dev_server.HTTP_PORT, help="its HTTP API port")
+    parser.add_argument("--codec-port", type=int, default=CODEC_PORT, help="its codec server's, with keys")
     options = parser.parse_args()
     if bool(options.kinds) != bool(options.task_queue) or (options.kinds and options.dev):
         parser.error("kinds and --task-queue belong together, without --dev; SESSIONS_KINDS adds kinds to sessions")
@@ -167,7 +185,11 @@ def main() -> int:
     try:
         settings = Settings.from_environment()
         telemetry.set_up(settings)
-        _complete(run_kinds(settings, options.kinds, options.task_queue) if options.kinds else run(settings, dev))
+        _complete(
+            run_kinds(settings, options.kinds, options.task_queue)
+            if options.kinds
+            else run(settings, dev, options.codec_port)
+        )
     except (NoServerError, FileNotFoundError, RuntimeError, ValueError) as error:
         cause = f": {error.__cause__!r}" if type(error) is RuntimeError and error.__cause__ else ""  # of the SDK
         print(f"worker: {error}{cause}", file=sys.stderr)  # noqa: T201 (a person reads it)

@@ -12,7 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contract import ErrorInfo
 from workflows.wire.encoding import canonical, short_hash
-from workflows.wire.errors import ErrorType
+from workflows.wire.errors import ErrorType, KeyMissingError
 from workflows.wire.limits import WATCH_TIMEOUT_SECONDS
 from workflows.wire.outcomes import TaskEnd, failed_end
 
@@ -127,6 +127,8 @@ async def _given(child: WorkflowExecutionStartedEventAttributes) -> tuple[Any, A
     """Session, task and input in the argument of a task's workflow, if it has such."""
     try:
         arguments = await activity.client().data_converter.decode(child.input.payloads)
+    except KeyMissingError:  # with the key, another attempt reads it
+        raise
     except Exception:  # noqa: BLE001 (what we cannot read, no session of ours has written)
         return None
     given = arguments[0] if len(arguments) == 1 else None

@@ -48,7 +48,7 @@ async def _view(source: ForkSource) -> ContextView:
         view: ContextView = await _handle(source.session_id).query("context", source.version, result_type=ContextView)
     except WorkflowQueryFailedError as error:
         refusal = refusal_in(str(error))
-        if refusal is None:  # its code is at fault, which other code mends
+        if refusal is None or refusal.type == ErrorType.KEY_MISSING:  # its worker is at fault, which another one mends
             raise ApplicationError(str(error), type=NOT_READY) from None
         raise ApplicationError(refusal.message, type=refusal.type, non_retryable=refusal.type != NOT_READY) from None
     except RPCError as error:

@@ -11,20 +11,31 @@ from temporalio.client import Client, WorkflowHandle
 
 from benchmarks.completions import DONE, Completions
 from benchmarks.processes import WORKER, WorkerProcess, cpu_seconds
+from starter.client.connection import connect
 from starter.dev_server import DevServer
+from starter.encryption.keys import VARIABLE as KEYS
+from starter.encryption.keys import new_key
+from starter.encryption.setting import codec_of, sealed
 from workflows.contract import SESSION_TYPE
+from workflows.wire.messages import DATA_CONVERTER
 
 QUESTION = "What colour is a banana?"
 
 
 @dataclass
 class Contestant:
-    """A workflow type with the workers that serve it."""
+    """A workflow type with the workers that serve it. `keys`: as SESSIONS_ENCRYPTION_KEYS has them, for its callers."""
 
     name: str
     workflow_type: str
     queue: str
     workers: Sequence[WorkerProcess]
+    keys: str = ""
+
+    async def client(self, server: DevServer) -> Client:
+        """A connection that reads and writes as its workers do."""
+        codec = codec_of({KEYS: self.keys})
+        return await connect(server.address, data_converter=sealed(DATA_CONVERTER, codec))
 
     @property
     def pids(self) -> list[int]:
@@ -34,13 +45,17 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Loop:
-    """One session in closed loop: seconds a task, and what one leaves in the histories of session and child."""
+    """One session in closed loop: seconds a task, and what one leaves in the histories of session and child.
+
+    `window_bytes`: what the last task leaves in both, which has a full window of turns after twenty tasks.
+    """
 
     seconds: Sequence[float]
     session_events: float
     session_bytes: float
     child_events: float
     child_bytes: float
+    window_bytes: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,13 @@ def contestants(server: DevServer) -> list[Contestant]:
         Contestant("ours", SESSION_TYPE, "ours", [WorkerProcess(server.address, "ours", WORKER)]),
         Contestant("bare", "BareSession", "bare", [WorkerProcess(server.address, "bare", "benchmarks.bare_worker")]),
     ]
+
+
+def encrypted(server: DevServer) -> Contestant:
+    """Ours with a key: everything is compressed and encrypted."""
+    keys = new_key("benchmark")
+    worker = WorkerProcess(server.address, "encrypted", WORKER, settings={KEYS: keys})
+    return Contestant("encrypted", SESSION_TYPE, "encrypted", [worker], keys)
 
 
 async def closed_loop(temporal: Client, contestant: Contestant, tasks: int) -> Loop:
@@ -87,6 +109,7 @@ async def closed_loop(temporal: Client, contestant: Contestant, tasks: int) -> L
         session_bytes=_bytes(between) / (tasks - 1),
         child_events=len(of_child),
         child_bytes=_bytes(of_child),
+        window_bytes=_bytes(events[ends[-2] + 1 : ends[-1] + 1]) + _bytes(of_child),
     )
 
 

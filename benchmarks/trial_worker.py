@@ -28,12 +28,7 @@ class LocalAnswer:
     async def run(self, task: TaskInput) -> TaskOutput:
         reply = await workflow.execute_local_activity_method(
             AnswerActivities.answer_question,
-            ModelRequest(
-                question=task.input,
-                transcript=task.context.transcript,
-                values=task.context.values,
-                write=task.context.write,
-            ),
+            ModelRequest.of(task.input, task.context),
             start_to_close_timeout=timedelta(seconds=MODEL_TIMEOUT_SECONDS),
         )
         return TaskOutput(output=reply.text)

@@ -1,4 +1,7 @@
-"""Speed against the limit: our session and the barest possible one, in alternation on one embedded server."""
+"""Speed against the limit: our session, plain and encrypted, and the barest possible one, in alternation on one server.
+
+Figures that begin with `encrypted_` are of sessions that are compressed and encrypted, against the same barest one.
+"""
 
 import asyncio
 import time
@@ -11,11 +14,10 @@ from temporalio.client import Client, WorkflowHandle
 
 from benchmarks.command import options, progress, run
 from benchmarks.completions import ANSWER_SECONDS
-from benchmarks.contest import QUESTION, Burst, Contestant, Loop, burst, closed_loop, contestants, opened
+from benchmarks.contest import QUESTION, Burst, Contestant, Loop, burst, closed_loop, contestants, encrypted, opened
 from benchmarks.figures import Figure, medians, percentile, show
 from benchmarks.processes import database_server, serving
 from starter.client import Session
-from starter.client.connection import connect
 from starter.client.session import FIRST_LOOK
 from starter.client.task_workflow import TaskWorkflow
 from starter.dev_server import DevServer
@@ -47,20 +49,21 @@ class Round:
 async def measured(size: Size, *, tuned: bool) -> dict[str, list[Round]]:
     """All rounds of both on a server with a database file of its own."""
     async with database_server(tuned=tuned) as server:
-        pair = contestants(server)
-        async with serving(*(worker for contestant in pair for worker in contestant.workers)):
-            return await _rounds(size, server, pair)
+        all_of_them = [*contestants(server), encrypted(server)]
+        async with serving(*(worker for contestant in all_of_them for worker in contestant.workers)):
+            return await _rounds(size, server, all_of_them)
 
 
-async def _rounds(size: Size, server: DevServer, pair: Sequence[Contestant]) -> dict[str, list[Round]]:
-    temporal = await connect(server.address)
+async def _rounds(size: Size, server: DevServer, contest: Sequence[Contestant]) -> dict[str, list[Round]]:
+    clients = {contestant.name: await contestant.client(server) for contestant in contest}
     progress("warms up")
-    for contestant in pair:
-        await closed_loop(temporal, contestant, 5)
-    rounds: dict[str, list[Round]] = {contestant.name: [] for contestant in pair}
+    for contestant in contest:
+        await closed_loop(clients[contestant.name], contestant, 5)
+    rounds: dict[str, list[Round]] = {contestant.name: [] for contestant in contest}
     for number in range(size.rounds):
         # Who goes first changes with every round.
-        for contestant in pair if number % 2 else reversed(pair):
+        for contestant in contest if number % 2 else reversed(contest):
+            temporal = clients[contestant.name]
             progress(f"round {number + 1} of {size.rounds}: {contestant.name}")
             loop = await closed_loop(temporal, contestant, size.loop)
             # Right after the loop that it is compared with: what else the machine does changes from minute to minute.
@@ -103,10 +106,17 @@ async def _ask_bare(temporal: Client, session: WorkflowHandle[object, object], q
 def figures(rounds: dict[str, list[Round]], prefix: str = "") -> list[Figure]:
     """The medians of all rounds, by the names that are looked for."""
     sides = {side: [_numbers(one) for one in of_side] for side, of_side in rounds.items()}
-    return [
+    pairs = [
         medians(prefix + name, (one[name] for one in sides["ours"]), (one[name] for one in sides["bare"]))
         for name in sides["ours"][0]
     ]
+    with_keys = [
+        medians(
+            f"{prefix}encrypted_{name}", (one[name] for one in sides["encrypted"]), (o[name] for o in sides["bare"])
+        )
+        for name in sides["encrypted"][0]
+    ]
+    return [*pairs, *with_keys]
 
 
 def _numbers(one: Round) -> dict[str, float]:
@@ -120,6 +130,7 @@ def _numbers(one: Round) -> dict[str, float]:
         "session_bytes_per_task": one.loop.session_bytes,
         "child_events_per_task": one.loop.child_events,
         "child_bytes_per_task": one.loop.child_bytes,
+        "window_bytes_per_task": one.loop.window_bytes,
         "worker_cpu_ms_per_task": 1_000 * one.burst.worker_cpu,
         "server_cpu_ms_per_task": 1_000 * one.burst.server_cpu,
     }

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from starter.dev_server import LOOPBACK, DevServer
+from starter.encryption.codec_server import dev_codec_server
 from starter.program import GATEWAY, ROOT
 from starter.worker_process import WorkerProcess
 
@@ -36,11 +37,14 @@ PAGE_NEEDS = ("nicegui", "markdown_it")
 Tell = Callable[[str], None]
 
 
-async def develop(server: DevServer, gateway_port: int, kinds: str | None, folder: Path, tell: Tell) -> None:
+async def develop(
+    server: DevServer, gateway_port: int, codec_port: int, kinds: str | None, folder: Path, tell: Tell
+) -> None:
     """Serve sessions, with `kinds` beside those of the environment, until SIGINT or SIGTERM; `tell` gets one line each.
 
     `folder`: whose Python files are watched, with all below it. The gateway is there where its extra is installed; it
-    is for everybody on this machine, and takes every kind. Raises RuntimeError: no server, no `watchfiles`.
+    is for everybody on this machine, and takes every kind. So is the codec server, where sessions are encrypted. Raises
+    RuntimeError: no server, no `watchfiles`; EncryptionError for keys.
     """
     try:
         from watchfiles import PythonFilter, awatch  # noqa: PLC0415 (an extra: its absence gets a hint)
@@ -54,7 +58,11 @@ async def develop(server: DevServer, gateway_port: int, kinds: str | None, folde
     environment_of_gateway = _gateway_environment(server)
     gateway = WorkerProcess(environment_of_gateway, command=[*GATEWAY, "--port", str(gateway_port)])
     served: asyncio.Task[None] | None = None
+    codec = dev_codec_server(server.ui_port, codec_port, os.environ)
     try:
+        if codec:
+            server.codec_endpoint = codec.start()
+            tell(f"encrypted; the Web UI reads by {codec.url}")
         await server.start()
         tell(f"Temporal at {server.address}, Web UI at {server.ui}")
         if all(map(find_spec, GATEWAY_NEEDS)):
@@ -79,6 +87,8 @@ async def develop(server: DevServer, gateway_port: int, kinds: str | None, folde
         await gateway.stop()
         await worker.stop(float(environment["SESSIONS_SHUTDOWN_GRACE"]))
         server.stop()
+        if codec:
+            codec.stop()
 
 
 def _environment(server: DevServer, kinds: str | None) -> dict[str, str]:

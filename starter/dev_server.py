@@ -64,7 +64,7 @@ class DevServer:
     `settings`: dynamic configuration over ours, `pragmas`: SQLite's over ours; `tuned` false leaves all at Temporal's
     own defaults but for those.
     `search_attributes` are those that the server has from the start, by name and type; those of sessions are the
-    worker's to register.
+    worker's to register. `codec_endpoint`: where its Web UI has decrypted what it shows.
     """
 
     database: Path | None = DEFAULT_DATABASE
@@ -75,6 +75,7 @@ class DevServer:
     pragmas: dict[str, str] = field(default_factory=dict)
     search_attributes: dict[str, str] = field(default_factory=dict)
     tuned: bool = True
+    codec_endpoint: str | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _errors: IO[bytes] | None = field(default=None, init=False)
 
@@ -164,6 +165,8 @@ class DevServer:
     def _arguments(self) -> list[str]:
         arguments = ["server", "start-dev", "--ip", LOOPBACK, "--log-level", "error", "--log-format", "pretty"]
         arguments += ["--port", str(self.port), "--ui-port", str(self.ui_port), "--http-port", str(self.http_port)]
+        if self.codec_endpoint:
+            arguments += ["--ui-codec-endpoint", self.codec_endpoint]
         if self.database:
             arguments += ["--db-filename", str(self.database)]
             arguments += _pairs("--sqlite-pragma", {**(_PRAGMAS if self.tuned else {}), **self.pragmas})

@@ -12,6 +12,7 @@ from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowHistory
+from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer, WorkflowRunner
 from temporalio.worker._workflow import _WorkflowWorker
@@ -75,14 +76,16 @@ def everywhere(runner: WorkflowRunner | None) -> dict[str, Any]:
     return {} if runner is None else {"workflow_runner": runner, "unsandboxed_workflow_runner": runner}
 
 
-def replayer(session: type = SessionWorkflow, runner: WorkflowRunner | None = None) -> Replayer:
+def replayer(
+    session: type = SessionWorkflow, runner: WorkflowRunner | None = None, converter: DataConverter = DATA_CONVERTER
+) -> Replayer:
     """Replays histories of sessions and of all kinds that tests have, as workers run them where `runner` is none.
 
     `session` may be another version of it.
     """
     return Replayer(
         workflows=[session, ScheduledTaskWorkflow, *KINDS, *TEST_KINDS, UnknownKindWorkflow],
-        data_converter=DATA_CONVERTER,
+        data_converter=converter,
         plugins=[CarefulActivations()],
         **everywhere(runner),
     )

@@ -34,23 +34,37 @@ ALLOWED: dict[str, set[str]] = {
     "starter.program": set(),
     "starter.worker_process": {"starter.program"},
     "starter.workflow_tasks": set(),
-    "starter.client": CLIENT | {"workflows.state.context", "starter.workflow_tasks"},
+    "starter.client": CLIENT | {"workflows.state.context", "starter.encryption", "starter.workflow_tasks"},
+    "starter.encryption": WIRE | {"starter.encryption"},
     "starter.serving": WIRE | {"starter.serving", "starter.workflow_tasks", "workflows.temporal.metrics"},
     "starter.serving.streaming": WIRE | {"activities.stream"},
-    "starter.cli": CLIENT | {"starter.cli", "starter.program"},
-    "starter.cli.serving": {"starter.cli", "starter.dev_loop", "starter.dev_server", "starter.program"},
+    "starter.cli": CLIENT | {"starter.cli", "starter.encryption", "starter.program"},
+    "starter.cli.serving": {
+        "starter.cli",
+        "starter.dev_loop",
+        "starter.dev_server",
+        "starter.encryption",
+        "starter.program",
+    },
     "starter.cli.gateway": {"starter.cli", "starter.gateway", "starter.program", "starter.serving.logs"},
     "starter.gateway": CLIENT | {"starter.gateway"},
-    "starter.dev_loop": {"starter.dev_server", "starter.program", "starter.worker_process"},
+    "starter.dev_loop": {"starter.dev_server", "starter.encryption", "starter.program", "starter.worker_process"},
     "starter.dev_server": set(),
     "starter.demo": CLIENT | {"starter.dev_server", "starter.program", "starter.worker_process"},
     "starter.__main__": {"starter.cli"},
-    "worker": {"workflows", "activities", "starter.client.connection", "starter.dev_server", "starter.serving"},
+    "worker": {
+        "workflows",
+        "activities",
+        "starter.client.connection",
+        "starter.dev_server",
+        "starter.encryption",
+        "starter.serving",
+    },
     "benchmarks": {"benchmarks", "workflows", "activities", "starter", "worker"},
     # What a kind of somebody else's imports from `durable_sessions`.
     "examples": {"examples", "workflows.contract", "workflows.kinds", "workflows.wire.conversation"},
 }
-KNOWS_TEMPORAL = {f"workflows.wire.{name}" for name in ("attributes", "escapes", "messages", "outcomes")}
+KNOWS_TEMPORAL = {f"workflows.wire.{name}" for name in ("attributes", "escapes", "messages", "outcomes", "sealing")}
 """What of the wire is made of Temporal's own types: payloads, failures, search attributes."""
 MODULES = [*sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")), ROOT / "worker.py"]
 CONFORMANCE = sorted((ROOT / "tests/conformance").glob("*.py"))

@@ -264,7 +264,7 @@ async def test_every_command_is_on_the_help_page_with_an_example_and_json() -> N
     assert "no worker answers" in pages[0].out
     for command in main.app.registered_commands:
         assert command.callback is not None
-        assert command.callback.__name__ in pages[0].out
+        assert command.callback.__name__.replace("_", "-") in pages[0].out
         assert "Example:\n  python -m starter" in str(command.epilog)
         if command.callback.__name__ != "chat" and command.rich_help_panel != SERVERS:
             assert "as_json" in inspect.signature(command.callback).parameters

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from activities.models.offline import FACTS, READ_ONLY, TOO_LONG, UNKNOWN, Fact, Knowledge, OfflineModel
 from activities.models.protocol import LanguageModel, ModelReply, ModelRequest
-from workflows.contract import ContextPatch, Turn
+from workflows.contract import ContextPatch, InjectedContext, Turn
 
 MODEL = OfflineModel()
 KNOWN = Knowledge.model_validate_json(FACTS.read_bytes()).facts
@@ -36,9 +36,20 @@ async def ask(
     values: dict[str, Any] | None = None,
     write: bool = True,
 ) -> ModelReply:
-    return await MODEL.reply(
-        ModelRequest(question=question, transcript=transcript or [], values=values or {}, write=write)
-    )
+    seen = InjectedContext(version=9, transcript=transcript or [], values=values or {}, write=write)
+    return await MODEL.reply(ModelRequest.of(question, seen))
+
+
+def test_a_model_is_given_of_a_turn_what_was_asked_and_what_came_of_it() -> None:
+    seen = InjectedContext(version=9, transcript=turns(*CONVERSATION), values={}, write=True)
+    request = ModelRequest.of(BANANA, seen).model_dump(mode="json")
+    assert [{"input": asked, "output": said} for asked, said in CONVERSATION] == request["transcript"]
+
+
+def test_a_request_that_older_code_wrote_is_read_as_ever() -> None:
+    """An activity that was under way when the code changed; every history has such inputs."""
+    old = {"question": SUN, "values": {}, "write": True, "transcript": [t.model_dump() for t in turns(*CONVERSATION)]}
+    assert [(e.input, e.output) for e in ModelRequest.model_validate(old).transcript] == CONVERSATION
 
 
 def test_it_is_a_language_model_named_offline() -> None:

@@ -25,7 +25,7 @@ from activities.models.openai import OpenAIModel
 from activities.models.protocol import ONCE_MORE, LanguageModel, ModelReply, ModelRequest
 from tests import canary
 from tests.openai_server import BASE64_HEAD, DISGUISES, HEAD, KEY, MASKED_KEY, OpenAIServer, Reply, ok, refusal
-from workflows.contract import Turn
+from workflows.contract import InjectedContext, Turn
 
 SECRET = "sk-proj-0123456789abcdefghijklmnop"  # noqa: S105 (opens nothing)
 NOW = datetime.now(UTC)
@@ -146,7 +146,8 @@ async def test_a_request_holds_the_values_then_the_turns_then_the_question(
         turn("Grüße", None),
     ]
     values = {"name": "Zoë", "likes": ["bananas"]}
-    await model.reply(ModelRequest(question="And the moon?", transcript=transcript, values=values, write=True))
+    context = InjectedContext(version=9, transcript=transcript, values=values, write=True)
+    await model.reply(ModelRequest.of("And the moon?", context))
 
     request = server.requests[0]
     system, *rest = request.body["messages"]

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from activities.models.offline_memory import Memory, text_of
 from activities.models.protocol import ModelReply, ModelRequest, SummaryRequest
-from workflows.contract import ContextPatch, Turn
+from workflows.contract import ContextPatch
 from workflows.wire.conversation import summary_in
 from workflows.wire.encoding import preview
 
@@ -136,7 +136,7 @@ class OfflineModel:
         if _IDENTITY.fullmatch(text):
             return ModelReply(text=IDENTITY)
         before = Memory.of(summary_in(request.values))
-        if recalled := _from_transcript(text, request.transcript, before):
+        if recalled := _from_transcript(text, request, before):
             return ModelReply(text=recalled)
         if recalled := self._from_values(text, request, before):
             return ModelReply(text=recalled)
@@ -189,13 +189,13 @@ class OfflineModel:
         return ModelReply(text=said, patch=ContextPatch(set={key: value}))
 
 
-def _from_transcript(text: str, transcript: list[Turn], before: Memory) -> str | None:
+def _from_transcript(text: str, request: ModelRequest, before: Memory) -> str | None:
     """What was asked and answered earlier; null when the text does not ask for it."""
     asked, answered, count = _ASKED.fullmatch(text), _ANSWERED.fullmatch(text), _COUNT.fullmatch(text)
     if not (asked or answered or count):
         return None
     # A turn whose input is no text is the work of another kind, not a question.
-    questions = [turn for turn in transcript if text_of(turn.input) is not None]
+    questions = [turn for turn in request.transcript if text_of(turn.input) is not None]
     if count and (questions or before.count):
         return f"Earlier questions that I see: {before.count + len(questions)}."
     if "first" in text.lower() and before.asked:
@@ -205,8 +205,7 @@ def _from_transcript(text: str, transcript: list[Turn], before: Memory) -> str |
         return "I see no earlier conversation in what I was given of this session."
     which, turn = ("first", questions[0]) if "first" in text.lower() else ("last", questions[-1])
     said = f'You {which} asked: "{_shown(turn.input)}"' if asked else f'The {which} answer was: "{_shown(turn.output)}"'
-    # A session's first change makes version 1. Where that is out of sight, older questions may be too.
-    return f"{said}, as far back as I see" if which == "first" and transcript[0].version > 1 else said
+    return f"{said}, as far back as I see" if which == "first" and not request.whole else said
 
 
 def _said(text: str, memory: Memory) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from workflows.contract import Turn
+from workflows.wire.conversation import Exchange
 from workflows.wire.encoding import clip, json_bytes
 from workflows.wire.markdown import words_of
 
@@ -51,7 +51,7 @@ class Memory:
                 found.others.append(line)
         return found
 
-    def with_turns(self, turns: Iterable[Turn]) -> "Memory":
+    def with_turns(self, turns: Iterable[Exchange]) -> "Memory":
         """The same after these turns. A turn whose input is no text is the work of another kind."""
         for turn in turns:
             if (words := text_of(turn.input)) is None:
@@ -62,7 +62,7 @@ class Memory:
             self._note(" ".join(words.split()))
         return self
 
-    def forgetting(self, turns: Iterable[Turn]) -> "Memory":
+    def forgetting(self, turns: Iterable[Exchange]) -> "Memory":
         """The same without what was to be forgotten in these turns."""
         for turn in turns:
             if match := _FORGET.fullmatch(text_of(turn.input) or ""):

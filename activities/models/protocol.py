@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from workflows.contract import ContextPatch, Turn
+from workflows.contract import ContextPatch, InjectedContext
 from workflows.wire.fields import FinishReason, Text
 
 EMPTY_REPLY = "EmptyModelReply"
@@ -20,19 +20,44 @@ ONCE_MORE = frozenset({EMPTY_REPLY, INVALID_REPLY})
 kind makes one, and then no more. A model raises them as what no retry mends."""
 
 
+class Exchange(BaseModel):
+    """What was asked in an earlier turn, and what came of it: all that a model needs of it."""
+
+    input: Any = None
+    output: Any = None
+
+
 class ModelRequest(BaseModel):
-    """A question with the injected context. With `write` false the reply must carry no patch."""
+    """A question with the injected context. With `write` false the reply must carry no patch.
+
+    `whole`: whether the transcript begins with the session; null in requests that older code wrote, with the turns as
+    they are in the session. Histories have those, and open tasks: they are read as ever.
+    """
 
     question: str
-    transcript: list[Turn]
+    transcript: list[Exchange]
     values: dict[str, Any]
     write: bool
+    whole: bool | None = None
+
+    @classmethod
+    def of(cls, question: str, context: InjectedContext) -> "ModelRequest":
+        """The request of a task that sees this of its session."""
+        turns = context.transcript
+        return cls(
+            question=question,
+            transcript=[Exchange(input=turn.input, output=turn.output) for turn in turns],
+            values=context.values,
+            write=context.write,
+            # A session's first change makes version 1. Where that is out of sight, older questions may be too.
+            whole=not turns or turns[0].version <= 1,
+        )
 
 
 class SummaryRequest(BaseModel):
     """Turns, and the summary of those before them, to be made one summary that weighs `limit` bytes at most."""
 
-    turns: list[Turn]
+    turns: list[Exchange]
     summary: str | None
     limit: int
 

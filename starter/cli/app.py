@@ -83,12 +83,15 @@ async def connected() -> "SessionClient":
     from temporalio.runtime import Runtime, TelemetryConfig  # noqa: PLC0415 (0.2 s that `--help` does without)
 
     from starter.client import SessionClient  # noqa: PLC0415 (imports temporalio)
+    from starter.encryption.keys import EncryptionError  # noqa: PLC0415 (the same)
 
     # The SDK's core logs to stdout, where it would mix with what the command prints.
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)))
     try:
         with output.waiting("connecting"):
             return await SessionClient.connect()
+    except EncryptionError as error:
+        raise CommandError(ExitCode.USAGE, str(error)) from None
     except RuntimeError as error:  # the SDK's, for a profile or a setting that it cannot use
         raise CommandError(ExitCode.NO_SERVER, f"cannot connect: {error}") from None
 

@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from starter.cli import chat, control, gateway, output, schedules, serving, sessions, tasks, watch
+from starter.cli import (
+    chat,
+    control,
+    encryption,
+    gateway,
+    output,
+    schedules,
+    serving,
+    sessions,
+    tasks,
+    watch,
+)
 from starter.cli.app import app
 from starter.cli.completion import VARIABLE
 from starter.cli.exits import ExitCode, command_error
@@ -12,7 +23,7 @@ from starter.program import COMMAND
 
 __all__ = ["COMMANDS", "app", "run"]
 
-COMMANDS = (chat, tasks, sessions, watch, control, schedules, serving, gateway)
+COMMANDS = (chat, tasks, sessions, watch, control, schedules, serving, gateway, encryption)
 """The modules with commands; to import one is to have its commands."""
 
 

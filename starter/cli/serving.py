@@ -20,6 +20,7 @@ Kinds = Annotated[
 Port = Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="gRPC, where clients connect.")]
 UiPort = Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="The Web UI.")]
 HttpPort = Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="The server's HTTP API.")]
+CodecPort = Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="The codec server, with keys.")]
 GatewayPort = Annotated[int, typer.Option(metavar="PORT", min=1, max=65_535, help="The gateway, OpenAI's protocol.")]
 Database = Annotated[Path, typer.Option(metavar="FILE", help="Where everything is kept.")]
 
@@ -33,6 +34,7 @@ async def dev(
     ui_port: UiPort = 8233,
     http_port: HttpPort = 7243,
     gateway_port: GatewayPort = 8243,
+    codec_port: CodecPort = 8253,
 ) -> None:
     """Start a Temporal server, its Web UI, a worker and a gateway.
 
@@ -40,10 +42,13 @@ async def dev(
     """
     from starter.dev_loop import develop  # noqa: PLC0415 (imports temporalio)
     from starter.dev_server import DevServer  # noqa: PLC0415 (imports temporalio)
+    from starter.encryption.keys import EncryptionError  # noqa: PLC0415 (what help does without)
 
     try:
         server = DevServer(db, port, ui_port, http_port)
-        await develop(server, gateway_port, ",".join(kinds or ()) or None, Path.cwd(), output.show)
+        await develop(server, gateway_port, codec_port, ",".join(kinds or ()) or None, Path.cwd(), output.show)
+    except EncryptionError as error:
+        raise CommandError(ExitCode.USAGE, str(error)) from None
     except (RuntimeError, FileNotFoundError) as error:
         raise CommandError(ExitCode.NO_SERVER, str(error)) from None
 

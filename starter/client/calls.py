@@ -24,9 +24,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from starter.workflow_tasks import failed_workflow_task
 from workflows.wire.encoding import clip
-from workflows.wire.errors import NOT_READY, ErrorType, SessionError, refusal_in
+from workflows.wire.errors import NOT_READY, ErrorType, KeyMissingError, SessionError, refusal_in
 from workflows.wire.fields import UncleanEnd
 from workflows.wire.limits import ERROR_MESSAGE_BYTES
+from workflows.wire.sealing import message_of
 from workflows.wire.validation import sendable
 
 _Result = TypeVar("_Result")
@@ -218,7 +219,10 @@ class SessionCalls:
                 raise _HandedOver(str(error)) from None
             raise await self._ended(error.status) from None
         except WorkflowQueryFailedError as error:
-            raise refusal_in(str(error)) or self._worker_fails(str(error)) from None
+            refusal = refusal_in(str(error))
+            if refusal is None or refusal.type == ErrorType.KEY_MISSING:  # the worker's key, not the caller's
+                raise self._worker_fails(str(error)) from None
+            raise refusal from None
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
                 raise await self.why_closed() from None
@@ -233,10 +237,19 @@ class SessionCalls:
             task = found.raw_description.pending_workflow_task
             failed = await failed_workflow_task(self._temporal, self._id) if task.attempt > 1 else None
             if failed is not None:
-                return self._worker_fails(_in_words(failed))
+                return self._worker_fails(await self._in_words(failed))
             if task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED:
                 return self._taken()
         return self._no_worker()
+
+    async def _in_words(self, failed: WorkflowTaskFailedEventAttributes) -> str:
+        """Why a workflow task failed, like `UnreadableState: state: tone: Field required`."""
+        failure, converter = failed.failure, self._temporal.data_converter
+        if failure.HasField("encoded_attributes") and converter.payload_codec:
+            with contextlib.suppress(KeyMissingError):
+                await converter.payload_codec.decode_failure(failure)
+        name, message = failure.application_failure_info.type, message_of(failure, converter.payload_converter)
+        return f"{name}: {message}" if name and not message.startswith(f"{name}: ") else message
 
     def _taken(self) -> NoWorkerError:
         return _TakenError(f"no worker answers for session {self._id!r}; the one that was to has died, or is slow")
@@ -266,9 +279,3 @@ class SessionCalls:
         except RPCError:
             pass
         return UncleanEndError(self._id, end, "")
-
-
-def _in_words(failed: WorkflowTaskFailedEventAttributes) -> str:
-    """Why a workflow task failed, like `UnreadableState: state: tone: Field required`."""
-    name = failed.failure.application_failure_info.type
-    return f"{name}: {failed.failure.message}" if name else failed.failure.message

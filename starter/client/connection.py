@@ -1,4 +1,4 @@
-"""How every program here reaches Temporal: the SDK's standard environment and profiles, one data converter."""
+"""How every program here reaches Temporal: the SDK's environment and profiles, one data converter, its keys."""
 
 import os
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from temporalio.client import Client, Plugin
 from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
 
+from starter.encryption.setting import Sealed, codec_of, sealed
 from workflows.wire.messages import DATA_CONVERTER
 
 DEFAULT_ADDRESS = "localhost:7233"
@@ -29,14 +30,18 @@ async def connect(
 ) -> Client:
     """A client for `address`, or for what `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE` and the like or a profile say.
 
-    `data_converter`: another one than sessions speak by, for kinds that bring their own.
-    Raises NoServerError where nothing answers, and the SDK's ConfigError for a profile that does not exist.
+    `data_converter`: another one than sessions speak by, for kinds that bring their own; what the environment says of
+    encryption holds for either. Raises NoServerError where nothing answers, EncryptionError for keys that cannot be
+    used, and the SDK's ConfigError for a profile that does not exist.
     """
+    codec = codec_of()
     config = ClientConfig.load_client_connect_config()
     target = address or config.get("target_host") or DEFAULT_ADDRESS
     config["target_host"] = target
     try:
-        return await Client.connect(**config, data_converter=data_converter, plugins=plugins)
+        if plugins:
+            return await Client.connect(**config, data_converter=data_converter, plugins=[*plugins, Sealed(codec)])
+        return await Client.connect(**config, data_converter=sealed(data_converter, codec))
     except (RuntimeError, ValueError) as error:  # what the SDK raises when it cannot connect, or not to such an address
         raise NoServerError(
             f"no Temporal server at {target} ({_first_line(error)}); `make dev` starts one, "

@@ -31,6 +31,7 @@ _STATUS: dict[str, int] = {
     ErrorType.BUSY: 429,
     ErrorType.BUDGET_SPENT: 429,
     ErrorType.INPUT_TOO_LARGE: 413,
+    ErrorType.KEY_MISSING: 503,
 }
 """Of the contract's refusals; all others are 400."""
 

@@ -14,11 +14,14 @@ stuck for good or rewrites its past:
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from temporalio import workflow
+from temporalio.api.failure.v1 import Failure
 from temporalio.bridge.proto.workflow_activation import DoUpdate, WorkflowActivation, WorkflowActivationJob
 from temporalio.bridge.proto.workflow_commands import WorkflowCommand
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.converter import PayloadConverter
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import ReplayerConfig, WorkerConfig, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 
@@ -26,6 +29,8 @@ from starter.serving.escapes import Escapes
 from workflows.contract import SESSION_TYPE
 from workflows.wire.errors import NOT_READY
 from workflows.wire.escapes import escapes, told
+from workflows.wire.messages import ConcealingFailureConverter
+from workflows.wire.sealing import conceal, message_of
 
 _REFUSAL = f"{NOT_READY}: the worker has not caught up with the workflow yet; ask again"
 _UNREADABLE = "Failed decoding arguments"  # as the SDK says it
@@ -91,9 +96,12 @@ class CarefulRunner(WorkflowRunner):
         if det.defn.name == SESSION_TYPE:
             det = replace(det, worker_level_failure_exception_types=[])
         instance = self._runner.create_instance(det)
-        activate = _held(instance.activate, fails=det.defn.name != SESSION_TYPE)
+        converter = det.payload_converter_factory()
+        conceals = issubclass(det.failure_converter_class, ConcealingFailureConverter)
+        hide = partial(conceal, converter=converter) if conceals else None
+        activate = _held(instance.activate, hide, fails=det.defn.name != SESSION_TYPE)
         if det.defn.name != SESSION_TYPE:
-            activate = _unreadable_ends(activate)
+            activate = _unreadable_ends(activate, converter)
         activate = _patient(_updates_last(activate))
         if self._watched:
             activate = self._watched(det.info, activate)
@@ -105,8 +113,11 @@ Activate = Callable[[WorkflowActivation], WorkflowActivationCompletion]
 Watch = Callable[[workflow.Info, Activate], Activate]
 
 
-def _held(activate: Activate, *, fails: bool) -> Activate:
-    """An exit anywhere in workflow code, be it in a task of its own or a handler, fails the workflow if it `fails`."""
+def _held(activate: Activate, hide: Callable[[Failure], None] | None, *, fails: bool) -> Activate:
+    """An exit anywhere in workflow code, be it in a task of its own or a handler, fails the workflow if it `fails`.
+
+    `hide` makes what a failure says ready to be encrypted.
+    """
 
     def held(activation: WorkflowActivation) -> WorkflowActivationCompletion:
         try:
@@ -121,12 +132,14 @@ def _held(activate: Activate, *, fails: bool) -> Activate:
             else:
                 failure = completion.failed.failure
             failure.message, failure.application_failure_info.type = told(error), type(error).__name__
+            if hide:
+                hide(failure)
             return completion
 
     return held
 
 
-def _unreadable_ends(activate: Activate) -> Activate:
+def _unreadable_ends(activate: Activate, converter: PayloadConverter) -> Activate:
     """A start input that does not decode ends a task under the name of the error: another attempt changes nothing.
 
     The SDK does so only where the kind says that any exception fails it.
@@ -135,7 +148,7 @@ def _unreadable_ends(activate: Activate) -> Activate:
     def read(activation: WorkflowActivation) -> WorkflowActivationCompletion:
         completion = activate(activation)
         begins = any(job.HasField("initialize_workflow") for job in activation.jobs)
-        if begins and completion.failed.failure.message == _UNREADABLE:
+        if begins and message_of(completion.failed.failure, converter) == _UNREADABLE:
             ended = WorkflowActivationCompletion()
             failure = ended.successful.commands.add().fail_workflow_execution.failure
             failure.CopyFrom(completion.failed.failure.cause)

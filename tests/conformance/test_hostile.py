@@ -18,7 +18,7 @@ from temporalio.client import WorkflowQueryFailedError, WorkflowUpdateFailedErro
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
-from tests.conformance.caller import Caller, Session
+from tests.conformance.caller import Caller, Session, query_refused
 from tests.conformance.messages import HOSTILE_SIGNAL, HOSTILE_UPDATE, JSON, UNREADABLE, UPDATES
 
 SCALE = 20 if os.environ.get("SESSIONS_FUZZ") == "1" else 1
@@ -154,3 +154,12 @@ async def test_messages_as_large_as_the_server_takes_are_refused_like_any_other(
         with pytest.raises(WorkflowUpdateFailedError):
             await session.update("patch_context", {"patch": patch, "expected_version": 9})
     assert [] == await failed_workflow_tasks(session)
+
+
+async def test_what_is_encrypted_with_a_key_that_no_worker_has_is_named_and_changes_nothing(caller: Caller) -> None:
+    """As a query, which leaves nothing behind: a message waits in the history until somebody has the key."""
+    session = await caller.start()
+    await session.run("Echo", "first")  # while a workflow task is to be done, the query would be a part of it
+    sealed = Payload(metadata={"encoding": b"binary/encrypted", "encryption-key-id": b"nobody"}, data=b"x" * 40)
+    assert "KeyMissing" == await query_refused(session.query("task", RawValue(sealed)))
+    assert "completed" == (await session.run("Echo", "next"))["status"]

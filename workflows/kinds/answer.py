@@ -36,12 +36,9 @@ class AnswerWorkflow:
         the output, with the `finish_reason` "refusal".
         """
         question = question_text(task.input)
-        context = task.context
         page = f"**Question**\n{block(question, DETAILS_CHARS)}"
         workflow.set_current_details(page)
-        request = ModelRequest(
-            question=question, transcript=context.transcript, values=context.values, write=context.write
-        )
+        request = ModelRequest.of(question, task.context)
         try:
             reply = await _reply(request)
         except ActivityError as error:

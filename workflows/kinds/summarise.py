@@ -8,7 +8,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.models.protocol import SummaryRequest
+    from activities.models.protocol import Exchange, SummaryRequest
     from activities.summarise import SummaryActivities
     from workflows.contract import Compaction, ContextPatch, TaskInput, TaskOutput
     from workflows.kinds.typed import INVALID_CONTEXT
@@ -43,7 +43,8 @@ class SummariseWorkflow:
             raise _wrong(ErrorType.PATCH_NOT_ALLOWED, "a summary is no use without write access")
         if not isinstance(old, str | None):
             raise _wrong(INVALID_CONTEXT, f"{SUMMARY!r} is no text")
-        turns = [turn for turn in task.context.transcript if turn.version <= through]
+        old_turns = (turn for turn in task.context.transcript if turn.version <= through)
+        turns = [Exchange(input=turn.input, output=turn.output) for turn in old_turns]
         reply = await workflow.execute_activity_method(
             SummaryActivities.summarise,
             SummaryRequest(turns=turns, summary=old, limit=SUMMARY_BYTES),

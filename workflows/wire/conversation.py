@@ -4,11 +4,10 @@ Pure.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 from workflows.wire.encoding import canonical
 from workflows.wire.markdown import words_of
-from workflows.wire.tasks import Turn
 
 SUMMARY = "summary"
 """The context value that stands for the turns which have left the transcript."""
@@ -26,6 +25,20 @@ class Message(TypedDict):
     content: str
 
 
+class Exchange(Protocol):
+    """What was asked and what came of it; a Turn is one."""
+
+    @property
+    def input(self) -> Any:
+        """What was asked."""
+        ...
+
+    @property
+    def output(self) -> Any:
+        """What came of it."""
+        ...
+
+
 def summary_in(values: Mapping[str, Any]) -> str | None:
     """The summary among a session's values, where there is one."""
     found = values.get(SUMMARY)
@@ -37,7 +50,7 @@ def known_before(words: str) -> list[Message]:
     return [{"role": "user", "content": words}, {"role": "assistant", "content": _TAKEN}]
 
 
-def conversation(turns: Iterable[Turn], values: Mapping[str, Any] | None = None) -> list[Message]:
+def conversation(turns: Iterable[Exchange], values: Mapping[str, Any] | None = None) -> list[Message]:
     """What was asked in each turn and what came of it, oldest first; a text as its words, everything else as JSON.
 
     With a summary in `values` that comes first: as what a user says and an assistant answers, since many models take no

@@ -6,6 +6,7 @@ Every name answers one question for the caller: what became of my message or my 
                        UnknownTask, NotWaiting, InputTooLarge, ContextTooLarge, ContextConflict, UnknownVersion
     ends of a task     UnknownKind, ChildRefused, OutputTooLarge, InvalidOutput, PatchNotAllowed, ContextConflict,
                        ContextTooLarge, TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated
+    what is encrypted  KeyMissing: whoever raises it lacks the key; nothing is lost, and with the key it goes on
 
 A name travels as the `type` of an `ApplicationError`, as `error.type` of a task record or of a rejected entry,
 and at the start of a query's error message. None of them is worth a retry of the same message.
@@ -19,6 +20,10 @@ NOT_READY = "NotReady"
 
 UNKNOWN_SCHEDULE, SCHEDULE_CONFLICT = "UnknownSchedule", "ScheduleConflict"
 """What a client says of schedules, which no session knows of: there is none of that name, or one with another body."""
+
+
+_KEY_ID_CHARS = 64
+"""Of a key's id that an error shows: ours are no longer, and what others write there is not ours to repeat."""
 
 
 class ErrorType(StrEnum):
@@ -47,6 +52,7 @@ class ErrorType(StrEnum):
     TASK_TERMINATED = "TaskTerminated"
     CHILD_REFUSED = "ChildRefused"
     BUDGET_SPENT = "BudgetSpent"
+    KEY_MISSING = "KeyMissing"
 
 
 class SessionError(Exception):
@@ -60,6 +66,16 @@ class SessionError(Exception):
         super().__init__(f"{type}: {message}")
         self.type = str(type)
         self.message = message
+
+
+class KeyMissingError(SessionError):
+    """KeyMissing: something is encrypted with a key that this program has not, or has another one by the same name."""
+
+    def __init__(self, key_id: str, *, other: bool = False) -> None:
+        self.key_id = key_id
+        why = "here is another key by that name" if other else "it is not here"
+        message = f"this is encrypted with the key {key_id[:_KEY_ID_CHARS]!r}: {why} (SESSIONS_ENCRYPTION_KEYS)"
+        super().__init__(ErrorType.KEY_MISSING, message)
 
 
 def refusal_in(message: str) -> SessionError | None:

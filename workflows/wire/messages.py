@@ -18,8 +18,9 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.wire import limits
-    from workflows.wire.errors import ErrorType, SessionError
+    from workflows.wire.errors import ErrorType, KeyMissingError, SessionError
     from workflows.wire.mending import mended, mended_json, mended_value, texts_of
+    from workflows.wire.sealing import Guard, conceal
 
 NOTHING = RawValue(Payload(metadata={"encoding": b"binary/null"}))
 """Default of an optional argument: what the converter sends for null."""
@@ -69,15 +70,39 @@ class LenientPayloadConverter(PydanticPayloadConverter):
 
 
 class MendingFailureConverter(DefaultFailureConverter):
-    """Writes U+FFFD for a lone surrogate in the text of a failure, which could not be reported otherwise."""
+    """Writes U+FFFD for a lone surrogate in the text of a failure, which could not be reported otherwise.
+
+    A missing key is told by its name, and is never the end: the next attempt may have it.
+    """
 
     def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
         """Put `exception` and its causes into `failure`."""
+        if isinstance(exception, KeyMissingError):
+            exception = ApplicationError(str(exception), type=exception.type)
         try:
             super().to_failure(exception, payload_converter, failure)
         except UnicodeEncodeError:
             failure.Clear()
             super().to_failure(_legible(exception), payload_converter, failure)
+        final = failure.HasField("application_failure_info") and failure.application_failure_info.non_retryable
+        if final and isinstance(
+            exception.__cause__, KeyMissingError
+        ):  # so the SDK ends an activity over its heartbeats
+            failure.application_failure_info.non_retryable = False
+
+
+class ConcealingFailureConverter(MendingFailureConverter):
+    """Keeps what failures say for a codec to encrypt; their types stay clear, and what names a missing key does.
+
+    So do the refusals of a query: the name at their start is all that its caller has of them.
+    """
+
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        """Put `exception` and its causes into `failure`."""
+        super().to_failure(exception, payload_converter, failure)
+        of_a_query = isinstance(exception, SessionError) and workflow.in_workflow()
+        if not of_a_query and not isinstance(exception, KeyMissingError):
+            conceal(failure, payload_converter)
 
 
 def _legible(exception: BaseException) -> ApplicationError:
@@ -92,8 +117,12 @@ DATA_CONVERTER = replace(
     pydantic_data_converter,
     payload_converter_class=LenientPayloadConverter,
     failure_converter_class=MendingFailureConverter,
+    payload_codec=Guard(),
 )
-"""Temporal's pydantic converter, for workers, clients and replays. What it writes is the same, where that is UTF-8."""
+"""Temporal's pydantic converter, for workers, clients and replays. What it writes is the same, where that is UTF-8.
+
+Without keys: `starter/encryption/setting.py` makes the one that encrypts.
+"""
 
 
 def decoded(args: Sequence[RawValue]) -> Any:
