@@ -34,6 +34,8 @@ ALLOWED: dict[str, set[str]] = {
     "starter.worker_process": {"starter.program"},
     "starter.workflow_tasks": set(),
     "starter.client": CLIENT | {"workflows.state.context", "starter.workflow_tasks"},
+    "starter.client.files": WIRE | {"activities.file_store"},
+    "starter.client.erasure": WIRE | {"activities.file_store"},
     "starter.serving": WIRE | {"starter.serving", "starter.workflow_tasks", "workflows.temporal.metrics"},
     "starter.serving.streaming": WIRE | {"activities.stream"},
     "starter.cli": CLIENT | {"starter.cli", "starter.program"},

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from pydantic import BaseModel
 from temporalio.api.common.v1 import WorkflowExecution as Run
@@ -10,6 +11,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.file_store import FilesSettingError, store_of
 from workflows.contract import SESSION_TYPE, task_workflow_id
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.validation import checked_id
@@ -33,10 +35,11 @@ class NotErasedError(Exception):
 
 
 class Erased(BaseModel):
-    """Executions by kind, `Session` among them; each run of a chain counts."""
+    """Executions by kind, `Session` among them; each run of a chain counts. `files`: those in the store."""
 
     session_id: str
     removed: dict[str, int]
+    files: int = 0
 
 
 class Erasure:
@@ -46,6 +49,7 @@ class Erasure:
         self._id = checked_id(session_id)
         self._temporal = temporal
         self._exists = False
+        self._files: int | None = None  # removed, once they are
         self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def found(self) -> Erased:
@@ -55,16 +59,16 @@ class Erasure:
         """
         self._exists = await self._session_exists()
         executions = await self._executions()
-        if not executions:
+        if not executions and not await self._has_files():
             raise self._not_found()
         return self._counted(executions)
 
     async def run(self, told: Callable[[int, int], None] = lambda _removed, _left: None) -> Erased:
         """Remove everything and wait until it is gone; `told` hears how much is removed and how much is left.
 
-        The session is ended first, so that it starts no task any more, and deleted last: as long as something is left
-        its name stays taken, and a second erasure finds the rest. Raises what `found` does, and NotErasedError when
-        nothing changes any more.
+        The session is ended first, so that it starts no task any more, and deleted last, after its files: as long as
+        something is left its name stays taken, and a second erasure finds the rest. Raises what `found` does, and
+        NotErasedError when nothing changes any more, or the store does not remove its files.
         """
         await self.found()
         await self._terminate(Run(workflow_id=self._id))
@@ -83,10 +87,24 @@ class Erasure:
                 await asyncio.sleep(LAG_SECONDS)
                 continue
             last = all(found.id == self._id for found in left)
+            if last and self._files is None:
+                self._files = await self._remove_files()
             await self._each(self._delete, [found for found in self._leaves(left) if found.run_id not in deleting])
             deleting |= {found.run_id for found in self._leaves(left)}
             await asyncio.sleep(LOOK_SECONDS)
+        if self._files is None:  # of a session whose executions had left before
+            self._files = await self._remove_files()
         return self._counted(seen.values())
+
+    async def _has_files(self) -> bool:
+        with _naming_files():
+            store = store_of()
+            return store is not None and await store.holds(self._id)
+
+    async def _remove_files(self) -> int:
+        with _naming_files():
+            store = store_of()
+            return 0 if store is None else await store.delete(self._id)
 
     async def _session_exists(self) -> bool:
         try:
@@ -146,10 +164,18 @@ class Erasure:
 
     def _counted(self, executions: Iterable[WorkflowExecution]) -> Erased:
         kinds = Counter(execution.workflow_type for execution in executions)
-        return Erased(session_id=self._id, removed=dict(sorted(kinds.items())))
+        return Erased(session_id=self._id, removed=dict(sorted(kinds.items())), files=self._files or 0)
 
     def _not_found(self) -> SessionError:
         return SessionError(ErrorType.SESSION_NOT_FOUND, f"there is no session {self._id!r}")
+
+
+@contextmanager
+def _naming_files() -> Iterator[None]:
+    try:
+        yield
+    except (SessionError, FilesSettingError) as error:
+        raise NotErasedError(f"its files are still there: {error}; run it again once the store is back") from None
 
 
 class _Patience:

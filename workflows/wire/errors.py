@@ -6,6 +6,7 @@ Every name answers one question for the caller: what became of my message or my 
                        UnknownTask, NotWaiting, InputTooLarge, ContextTooLarge, ContextConflict, UnknownVersion
     ends of a task     UnknownKind, ChildRefused, OutputTooLarge, InvalidOutput, PatchNotAllowed, ContextConflict,
                        ContextTooLarge, TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated
+    stored files       FileTooLarge, FileNotFound, FilesUnavailable: of the client, and as ends of a task
 
 A name travels as the `type` of an `ApplicationError`, as `error.type` of a task record or of a rejected entry,
 and at the start of a query's error message. None of them is worth a retry of the same message.
@@ -43,6 +44,9 @@ class ErrorType(StrEnum):
     TASK_EXPIRED = "TaskExpired"
     TASK_TERMINATED = "TaskTerminated"
     CHILD_REFUSED = "ChildRefused"
+    FILE_TOO_LARGE = "FileTooLarge"
+    FILE_NOT_FOUND = "FileNotFound"
+    FILES_UNAVAILABLE = "FilesUnavailable"
 
 
 class SessionError(Exception):
