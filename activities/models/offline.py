@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from temporalio.exceptions import ApplicationError
 
 from activities.models.protocol import ModelReply, ModelRequest
 from workflows.contract import ContextPatch, Turn
 from workflows.wire.encoding import preview
+from workflows.wire.errors import ErrorType
 
 FACTS = Path(__file__).with_name("offline_facts.json")
 
@@ -125,7 +127,13 @@ class OfflineModel:
         return "offline"
 
     async def reply(self, request: ModelRequest) -> ModelReply:
-        """Answer from the transcript, the values or the facts; say so when none of them has the answer."""
+        """Answer from the transcript, the values or the facts; say so when none of them has the answer.
+
+        Raises ApplicationError (InvalidRequest) for files.
+        """
+        if request.attachments:
+            message = "the offline model reads no files; start the worker with SESSIONS_MODEL=openai:<model>"
+            raise ApplicationError(message, type=ErrorType.INVALID_REQUEST, non_retryable=True)
         text = " ".join(unicodedata.normalize("NFC", request.question).replace("\u2019", "'").split())
         text = _OPENING.sub("", text, count=1).rstrip(" .!?")
         if not text:

@@ -6,10 +6,11 @@
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from workflows.contract import ContextPatch, Turn
 from workflows.wire.fields import FinishReason, Text
+from workflows.wire.files import StoredFile
 
 EMPTY_REPLY = "EmptyModelReply"
 INVALID_REPLY = "InvalidModelReply"
@@ -19,10 +20,25 @@ ONCE_MORE = frozenset({EMPTY_REPLY, INVALID_REPLY})
 kind makes one, and then no more. A model raises them as what no retry mends."""
 
 
+class Attachment(BaseModel):
+    """A file that goes with a question, and what is in it."""
+
+    name: str | None
+    media_type: str
+    content: bytes
+
+
 class ModelRequest(BaseModel):
-    """A question with the injected context. With `write` false the reply must carry no patch."""
+    """A question with the injected context. With `write` false the reply must carry no patch.
+
+    `files` go with it, and `stored` is the question where that was too large for a message: both are references on the
+    way. A model is given them as `question` and `attachments`, which no history carries.
+    """
 
     question: str
+    files: list[StoredFile] = Field(default_factory=list)
+    stored: StoredFile | None = None
+    attachments: list[Attachment] = Field(default_factory=list, exclude=True)
     transcript: list[Turn]
     values: dict[str, Any]
     write: bool

@@ -15,7 +15,7 @@ from activities.file_store import FilesSettingError, FileStore, pieces_of, store
 from workflows.wire import limits
 from workflows.wire.encoding import canonical, json_bytes, plain
 from workflows.wire.errors import ErrorType, SessionError
-from workflows.wire.files import BINARY, JSON, TEXT, check_references, file_of
+from workflows.wire.files import JSON, TEXT, check_references, file_of, media_type_of
 
 Content = bytes | str | os.PathLike[str] | AsyncIterable[bytes]
 
@@ -32,7 +32,7 @@ class SessionFiles:
         if isinstance(content, str | os.PathLike):
             name = Path(content).name if name is None else name
         await self._check_session()
-        guessed = media_type or _media_type(name)
+        guessed = media_type or media_type_of(name)
         return (await store.put(self._id, pieces_of(content), media_type=guessed, name=name)).reference()
 
     async def content(self, reference: Any) -> bytes:
@@ -89,13 +89,3 @@ def _store() -> FileStore | None:
         return store_of()
     except FilesSettingError as error:
         raise SessionError(ErrorType.FILES_UNAVAILABLE, str(error)) from None
-
-
-def _media_type(name: str | None) -> str:
-    """What a name says of its content."""
-    from mimetypes import guess_type  # noqa: PLC0415 (reads the system's tables)
-
-    found, encoding = guess_type(name or "")
-    if found is None or encoding:
-        return BINARY
-    return f"{found}; charset=utf-8" if found.startswith("text/") else found

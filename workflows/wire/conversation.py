@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Literal, TypedDict
 
 from workflows.wire.encoding import canonical
+from workflows.wire.files import legible
 from workflows.wire.markdown import words_of
 from workflows.wire.tasks import Turn
 
@@ -26,4 +27,7 @@ def conversation(turns: Iterable[Turn]) -> list[Message]:
 
 def _words(value: Any) -> str:
     words = words_of(value)
-    return canonical(value) if words is None else words
+    if words is not None:
+        return words
+    shown = legible(value)  # nobody is told again what a file said
+    return shown if isinstance(shown, str) else canonical(shown)

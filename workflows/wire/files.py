@@ -22,6 +22,30 @@ TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 BINARY = "application/octet-stream"
 
+_WORDS = {"txt": "plain", "log": "plain", "md": "markdown", "csv": "csv", "html": "html", "css": "css"} | {
+    "py": "x-python",
+    "tsv": "tab-separated-values",
+}
+_TYPES = {
+    "json": JSON,
+    "xml": "application/xml",
+    "yaml": "application/yaml",
+    "yml": "application/yaml",
+    "pdf": "application/pdf",
+    "zip": "application/zip",
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "gif": "image/gif",
+    "webp": "image/webp",
+    "svg": "image/svg+xml",
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "mp4": "video/mp4",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
 _HASH = r"[0-9a-f]{64}"
 _KEY = rf"{ID_PATTERN.removesuffix('$')}/{_HASH}$"
 _MEDIA_TYPE = (
@@ -151,6 +175,14 @@ def checked_media_type(media_type: str) -> str:
         shown = preview(media_type, limits.PREVIEW_BYTES)
         raise SessionError(ErrorType.INVALID_REQUEST, f"media_type: {shown!r} is none, like image/png")
     return media_type
+
+
+def media_type_of(name: str | None) -> str:
+    """What the end of a name says of a content; the same everywhere, so that the same file is the same reference."""
+    end = name.rpartition(".")[2].lower() if name and "." in name else ""
+    if end in _WORDS:
+        return f"text/{_WORDS[end]}; charset=utf-8"
+    return _TYPES.get(end, BINARY)
 
 
 def is_text(media_type: str) -> bool:
