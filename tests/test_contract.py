@@ -109,7 +109,8 @@ NAMES: dict[type[BaseModel], str] = {
 ERRORS = (
     "SessionClosed, SessionNotFound, InvalidRequest, QueueFull, Busy, TaskIdConflict, UnknownTask, UnknownKind, "
     "NotWaiting, InputTooLarge, OutputTooLarge, ContextTooLarge, InvalidOutput, PatchNotAllowed, ContextConflict, "
-    "UnknownVersion, TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated, ChildRefused"
+    "UnknownVersion, TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated, ChildRefused, "
+    "FileTooLarge, FileNotFound, FilesUnavailable"
 )
 
 

@@ -12,8 +12,10 @@ from temporalio import activity, workflow
 from temporalio.common import RetryPolicy
 
 from activities import files
+from activities.file_store import store_of
 from activities.models.openai import OpenAIModel
-from tests.harness import Harness, run_task
+from starter.cli import tasks
+from tests.harness import WAIT, Harness, run_task
 from tests.openai_server import OpenAIServer
 from worker import build_worker
 from workflows.contract import TaskInput, TaskOutput, TaskRecord, task_workflow_id
@@ -209,3 +211,65 @@ async def test_the_offline_model_says_that_it_reads_no_files(harness: Harness, f
         await session.ask({"text": "", "files": []})
     assert record.error
     assert "reads no files" in record.error.message
+
+
+async def test_a_fork_has_its_own_copies_of_the_files_that_it_begins_with(harness: Harness, folder: Path) -> None:
+    source = await harness.open()
+    picture, gone = await source.put(PNG, name="a.png"), await source.put(b"gone")
+    foreign = {"$file": {**picture["$file"], "key": picture["$file"]["key"].replace(source.id, "somebody")}}
+    await source.patch_context({"set": {"picture": picture, "gone": gone}})
+    await source._calls.update("patch_context", {"patch": {"set": {"foreign": foreign}}})
+    (folder / gone["$file"]["key"]).unlink()
+    await run_task(source, {"files": [picture]}, kind="Show")
+    fork = await harness.client.open(f"{source.id}-fork", fork_of={"session_id": source.id})
+    view = await fork.context()
+    assert picture["$file"]["key"].replace(source.id, fork.id) == view.values["picture"]["$file"]["key"]
+    assert view.values["picture"] == view.transcript[0].input["files"][0]
+    assert (gone, foreign) == (view.values["gone"], view.values["foreign"])
+    for lost in (gone, foreign):
+        with pytest.raises(SessionError, match=r"which .* may not read"):
+            await fork.get(lost)
+    store = store_of()
+    assert store
+    await store.delete(source.id)
+    assert PNG == await fork.get(view.values["picture"])
+
+
+async def test_a_fork_goes_on_without_a_store_that_stays_away(
+    harness: Harness, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.fork.FILE_ATTEMPTS", 2)
+    source = await harness.open()
+    picture = await source.put(PNG)
+    await source.patch_context({"set": {"picture": picture}})
+    (folder / "file").write_bytes(b"")
+    monkeypatch.setenv("SESSIONS_FILES", (folder / "file").as_uri())
+    fork = await harness.client.open(f"{source.id}-fork", fork_of={"session_id": source.id})
+    assert picture == (await fork.context()).values["picture"]
+
+
+async def test_the_command_line_sends_files_along_and_saves_those_of_an_output(
+    harness: Harness, filer: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def connected() -> Any:
+        return harness.client
+
+    monkeypatch.setattr(tasks, "connected", connected)
+    session = await harness.open()
+    note = folder / "note.txt"
+    note.write_text("Milk")
+    await _command(tasks.submit)(
+        session.id, '{"do": "none", "padding": "ab"}', files=[note], json_input=True, kind="Show", task_id="sent"
+    )
+    record = await session.result("sent", WAIT)
+    assert ["note.txt"] == [file["$file"]["name"] for file in record.output["input"]["files"]]
+    task_id = await session.submit({"do": "read", "file": await session.put(note)}, kind="Filer", task_queue=filer)
+    capsys.readouterr()
+    for _ in range(2):
+        await _command(tasks.result)(session.id, task_id, save=folder / "saved")
+    assert "[file turned.bin: application/octet-stream, 4 bytes]\n" * 2 == capsys.readouterr().out
+    assert [b"kliM"] * 2 == [(folder / "saved" / name).read_bytes() for name in ("turned.bin", "turned-2.bin")]
+
+
+def _command(command: Any) -> Any:
+    return command.__wrapped__

@@ -220,7 +220,8 @@ async def delete(
     if as_json:
         output.show_json(erased)
     else:
-        output.show(f"{session} is erased: {views.kinds(erased.removed)}")
+        files = f", {erased.files} files" if erased.files else ""
+        output.show(f"{session} is erased: {views.kinds(erased.removed)}{files}")
 
 
 def _confirmed(question: str) -> bool:

@@ -5,7 +5,7 @@ such words cannot say, a way out of the store among it, no key can. Whoever read
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
@@ -134,16 +134,14 @@ def check_references(value: Any, session_id: str) -> None:
         file_of(reference, session_id)
 
 
-def replaced(value: Any, changed: dict[str, StoredFile]) -> Any:
-    """`value` with the files of these keys in the place of their references."""
+def moved(value: Any, keys: Mapping[str, str]) -> Any:
+    """`value` with other keys in its references: the new one for each that `keys` has."""
     if is_reference(value):
         key = value[MARK].get("key") if isinstance(value[MARK], dict) else None
-        return changed[key].reference() if isinstance(key, str) and key in changed else value
+        return {MARK: {**value[MARK], "key": keys[key]}} if isinstance(key, str) and key in keys else value
     if isinstance(value, dict):
-        return {name: replaced(item, changed) for name, item in value.items()}
-    if isinstance(value, list):
-        return [replaced(item, changed) for item in value]
-    return value
+        return {name: moved(item, keys) for name, item in value.items()}
+    return [moved(item, keys) for item in value] if isinstance(value, list) else value
 
 
 def legible(value: Any) -> Any:

@@ -227,6 +227,9 @@ third."""
 FILE_ATTEMPTS = 5
 """Attempts of an activity of ours at a store that fails, seconds apart; then its task ends as FilesUnavailable."""
 
+FORK_SECONDS = 300.0
+"""One attempt at reading another session's context and copying the files in it; it beats meanwhile."""
+
 KEEP_TIMEOUT_SECONDS = 300.0
 """One attempt at storing an output: hundreds of MiB at 10 Mbit/s."""
 
