@@ -153,7 +153,7 @@ async def test_a_kind_reads_and_writes_files_of_its_own_session_only(
         ({"$file": {**theirs["$file"], "key": theirs["$file"]["key"].replace(other.id, session.id)}}, "FileNotFound"),
     ):
         # Not by the client, which would refuse it: anybody may signal a session.
-        body = {"task_id": name, "input": {"do": "read", "file": file}, "kind": "Filer", "task_queue": filer}
+        body: dict[str, Any] = {"input": {"do": "read", "file": file}, "kind": "Filer", "task_queue": filer}
         body["task_id"] = f"t{abs(hash(json.dumps(file)))}"
         await session._calls.signal("submit", body)
         record = await session.result(body["task_id"], 60)

@@ -1,0 +1,18 @@
+"""Stored files in a bucket: a real S3 server on loopback, in an environment that has s3fs and moto."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.environments import INSTALL_SECONDS, run
+from tests.wheels import environment_with
+
+SCRIPT = Path(__file__).with_name("s3_store.py")
+
+
+@pytest.mark.environment
+@pytest.mark.timeout(INSTALL_SECONDS)
+def test_a_bucket_holds_files_as_a_folder_does(wheel: Path, tmp_path: Path) -> None:
+    """Torn uploads, parts, broken and missing files, deletion by name, a server that is away."""
+    programs = environment_with(tmp_path, wheel, "files-s3", "moto[server]", "boto3")
+    assert "all of it holds" in run(tmp_path, programs / "python", SCRIPT)
