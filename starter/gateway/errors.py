@@ -30,6 +30,9 @@ _STATUS: dict[str, int] = {
     ErrorType.QUEUE_FULL: 429,
     ErrorType.BUSY: 429,
     ErrorType.INPUT_TOO_LARGE: 413,
+    ErrorType.FILE_TOO_LARGE: 413,
+    ErrorType.FILE_NOT_FOUND: 404,
+    ErrorType.FILES_UNAVAILABLE: 503,
 }
 """Of the contract's refusals; all others are 400."""
 
