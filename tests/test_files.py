@@ -84,6 +84,7 @@ def test_a_reference_that_leads_out_of_its_session_is_refused(changed: dict[str,
         "file:///var/../etc",
         "s3://AKIA:Secret-1234@bucket",
         "s3://bucket?key=Secret-1234",
+        "memory://AKIA:Secret-1234@bucket",
         "s3://",
     ],
 )
