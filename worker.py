@@ -20,6 +20,8 @@ from temporalio.worker import Interceptor, Plugin, Worker
 from activities.answer import AnswerActivities
 from activities.child_tasks import terminate_child, watch_child
 from activities.countdown import count_down
+from activities.file_store import store_of
+from activities.files import keep_output
 from activities.fork import read_context
 from activities.models.named import model_named
 from activities.models.protocol import LanguageModel
@@ -84,6 +86,7 @@ def build_worker(
             SummaryActivities(model).summarise,
             VisibilityActivities(usable=search_attributes).search_attributes_usable,
             count_down,
+            keep_output,
             read_context,
             remove_schedule,
             submit_scheduled,
@@ -103,6 +106,7 @@ def build_kinds_worker(client: Client, *, queue: str, **options: Any) -> Worker:
         client,
         task_queue=queue,
         workflows=[UnknownKindWorkflow],
+        activities=[keep_output],
         plugins=[RegisteredAgents(), CarefulActivations(Refusals(client).watched)],
         interceptors=[Heartbeats(), Streaming(), ProgrammingErrors()],
         **{**Settings().worker_options(), **options},
@@ -112,6 +116,7 @@ def build_kinds_worker(client: Client, *, queue: str, **options: Any) -> Worker:
 async def run(settings: Settings, dev: dev_server.DevServer | None, codec_port: int = CODEC_PORT) -> None:
     """Serve sessions until SIGINT or SIGTERM; raises what ends the worker before."""
     stopped = _stop_signal()
+    store_of()  # what cannot be used is told now and not by the first task
     named = [name.strip() for name in settings.kinds.split(",")] if settings.kinds else []
     plugins = [*installed_kinds(), *(plugin for name in named for plugin in kinds_named(name, variable("kinds")))]
     check_kinds(plugins, [SessionWorkflow, ScheduledTaskWorkflow, *KINDS])
@@ -150,6 +155,7 @@ async def run_kinds(settings: Settings, names: Sequence[str], queue: str) -> Non
     if queue == task_queue():
         raise KindsError(f"task queue {queue!r} is that of sessions, which this worker does not host")
     stopped = _stop_signal()
+    store_of()
     plugins = [plugin for name in names for plugin in kinds_named(name, "argument")]
     check_kinds(plugins, [])
     own = any(plugin.data_converter is not None for plugin in plugins)

@@ -7,6 +7,7 @@ pay for what kinds need, and the sandbox of a kind, which executes this file aga
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from activities import files as files  # noqa: PLC0414 (a name to import, if not by `*`)
     from activities import stream as stream  # noqa: PLC0414 (a name to import, if not by `*`)
     from starter.client import Session, SessionClient
     from workflows.contract import (
@@ -57,6 +58,10 @@ def __getattr__(name: str) -> object:
         import workflows.frameworks.llamaindex as framework  # noqa: PLC0415
 
         return framework
+    if name == "files":
+        import activities.files as stored  # noqa: PLC0415
+
+        return stored
     if name == "stream":
         import activities.stream as told  # noqa: PLC0415
 

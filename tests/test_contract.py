@@ -118,7 +118,7 @@ ERRORS = (
     "SessionClosed, SessionNotFound, InvalidRequest, QueueFull, Busy, TaskIdConflict, UnknownTask, UnknownKind, "
     "NotWaiting, InputTooLarge, OutputTooLarge, ContextTooLarge, InvalidOutput, PatchNotAllowed, ContextConflict, "
     "UnknownVersion, TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated, ChildRefused, "
-    "BudgetSpent, KeyMissing"
+    "BudgetSpent, KeyMissing, FileTooLarge, FileNotFound, FilesUnavailable"
 )
 
 

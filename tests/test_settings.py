@@ -19,6 +19,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
     given = {
         "SESSIONS_MODEL": "openai:some-model",
         "SESSIONS_KINDS": "shop:KINDS, billing.kinds:REFUNDS",
+        "SESSIONS_FILES": "s3://bucket",
+        "SESSIONS_FILE_BYTES": "7",
         "SESSIONS_LOG_FORMAT": "json",
         "SESSIONS_LOG_LEVEL": "debug",
         "SESSIONS_METRICS_ADDRESS": "[::1]:9464",

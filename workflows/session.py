@@ -158,7 +158,8 @@ class SessionWorkflow:
             view = await workflow.execute_activity(
                 read_context,
                 source,
-                start_to_close_timeout=timedelta(seconds=limits.CONTROL_TIMEOUT_SECONDS),
+                start_to_close_timeout=timedelta(seconds=limits.FORK_SECONDS),
+                heartbeat_timeout=timedelta(seconds=limits.CONTROL_TIMEOUT_SECONDS),
                 summary=f"context of {source.session_id}",
             )
             self._state.context.take(view)

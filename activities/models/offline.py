@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from temporalio.exceptions import ApplicationError
 
 from activities.models.offline_memory import Memory, text_of
 from activities.models.protocol import ModelReply, ModelRequest, SummaryRequest
 from workflows.contract import ContextPatch
 from workflows.wire.conversation import summary_in
 from workflows.wire.encoding import preview
+from workflows.wire.errors import ErrorType
 
 FACTS = Path(__file__).with_name("offline_facts.json")
 
@@ -128,7 +130,13 @@ class OfflineModel:
         return "offline"
 
     async def reply(self, request: ModelRequest) -> ModelReply:
-        """Answer from the transcript, the values or the facts; say so when none of them has the answer."""
+        """Answer from the transcript, the values or the facts; say so when none of them has the answer.
+
+        Raises ApplicationError (InvalidRequest) for files.
+        """
+        if request.attachments:
+            message = "the offline model reads no files; start the worker with SESSIONS_MODEL=openai:<model>"
+            raise ApplicationError(message, type=ErrorType.INVALID_REQUEST, non_retryable=True)
         text = " ".join(unicodedata.normalize("NFC", request.question).replace("\u2019", "'").split())
         text = _OPENING.sub("", text, count=1).rstrip(" .!?")
         if not text:

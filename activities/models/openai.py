@@ -1,5 +1,6 @@
 """A language model behind OpenAI's chat completions: OpenAI itself, vLLM, Ollama and all that speak the same."""
 
+import base64
 import math
 import os
 import time
@@ -15,14 +16,20 @@ from temporalio.exceptions import ApplicationError
 
 from activities.models.chunks import Chunks
 from activities.models.hiding import Secrets
-from activities.models.protocol import EMPTY_REPLY, INVALID_REPLY, ModelReply, ModelRequest
+from activities.models.protocol import EMPTY_REPLY, INVALID_REPLY, Attachment, ModelReply, ModelRequest
 from workflows.wire.conversation import BEFORE, SUMMARY, conversation, summary_in
 from workflows.wire.encoding import canonical, preview
+from workflows.wire.errors import ErrorType
+from workflows.wire.files import is_text
 from workflows.wire.mending import mended_json
 
 if TYPE_CHECKING:
     from openai import APIStatusError
-    from openai.types.chat import ChatCompletionMessageParam, ChatCompletionStreamOptionsParam
+    from openai.types.chat import (
+        ChatCompletionContentPartParam,
+        ChatCompletionMessageParam,
+        ChatCompletionStreamOptionsParam,
+    )
 
 HTTP_TIMEOUT_SECONDS = 60.0
 """How long an endpoint may stay silent. It is silent until the whole answer is written, which takes up to a minute;
@@ -47,6 +54,10 @@ OPENAI = "https://api.openai.com/v1"
 """Where OPENAI_BASE_URL is not set."""
 
 SYSTEM = "Answer the user's last message; whatever comes before it is the session so far."
+
+IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+PDF = "application/pdf"
+"""What the protocol takes beside words."""
 
 _NO_KEY = "none"
 """Sent where only OPENAI_BASE_URL is set: the client insists on a key, a local endpoint ignores it."""
@@ -271,8 +282,26 @@ def _messages(request: ModelRequest) -> "list[ChatCompletionMessageParam]":
     before = f"\n\n{BEFORE}{summary}" if summary else ""
     messages: list[ChatCompletionMessageParam] = [{"role": "system", "content": SYSTEM + values + before}]
     messages += cast("list[ChatCompletionMessageParam]", conversation(request.transcript))
-    messages.append({"role": "user", "content": request.question})
+    parts = [_part(file) for file in request.attachments]
+    if parts and request.question:
+        parts = [{"type": "text", "text": request.question}, *parts]
+    content = cast("list[ChatCompletionContentPartParam]", parts)
+    messages.append({"role": "user", "content": content or request.question})
     return messages
+
+
+def _part(file: Attachment) -> dict[str, Any]:
+    """A file as a part of a message. Raises ApplicationError (InvalidRequest) where the protocol takes none such."""
+    if is_text(file.media_type):
+        name = file.name or "file"
+        return {"type": "text", "text": f"{name}:\n\n{file.content.decode(errors='replace')}"}
+    data = f"data:{file.media_type};base64,{base64.b64encode(file.content).decode()}"
+    if file.media_type in IMAGES:
+        return {"type": "image_url", "image_url": {"url": data}}
+    if file.media_type == PDF:
+        return {"type": "file", "file": {"filename": file.name or "file.pdf", "file_data": data}}
+    message = f"the model takes texts, images (png, jpeg, gif, webp) and PDF, not {file.media_type}"
+    raise ApplicationError(message, type=ErrorType.INVALID_REQUEST, non_retryable=True)
 
 
 def _usage(usage: Any) -> dict[str, int | float] | None:

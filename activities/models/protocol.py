@@ -4,13 +4,14 @@
 else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from workflows.contract import ContextPatch, InjectedContext
 from workflows.wire.fields import FinishReason, Text
+from workflows.wire.files import StoredFile
 
 EMPTY_REPLY = "EmptyModelReply"
 INVALID_REPLY = "InvalidModelReply"
@@ -27,25 +28,47 @@ class Exchange(BaseModel):
     output: Any = None
 
 
+class Attachment(BaseModel):
+    """A file that goes with a question, and what is in it."""
+
+    name: str | None
+    media_type: str
+    content: bytes
+
+
 class ModelRequest(BaseModel):
     """A question with the injected context. With `write` false the reply must carry no patch.
 
     `whole`: whether the transcript begins with the session; null in requests that older code wrote, with the turns as
-    they are in the session. Histories have those, and open tasks: they are read as ever.
+    they are in the session. Histories have those, and open tasks: they are read as ever. `files`
+    go with it, and `stored` is the question where that was too large for a message: both are references on the
+    way. A model is given them as `question` and `attachments`, which no history carries.
     """
 
     question: str
+    files: list[StoredFile] = Field(default_factory=list)
+    stored: StoredFile | None = None
+    attachments: list[Attachment] = Field(default_factory=list, exclude=True)
     transcript: list[Exchange]
     values: dict[str, Any]
     write: bool
     whole: bool | None = None
 
     @classmethod
-    def of(cls, question: str, context: InjectedContext) -> "ModelRequest":
+    def of(
+        cls,
+        question: str,
+        context: InjectedContext,
+        *,
+        files: Sequence[StoredFile] = (),
+        stored: StoredFile | None = None,
+    ) -> "ModelRequest":
         """The request of a task that sees this of its session."""
         turns = context.transcript
         return cls(
             question=question,
+            files=list(files),
+            stored=stored,
             transcript=[Exchange(input=turn.input, output=turn.output) for turn in turns],
             values=context.values,
             write=context.write,

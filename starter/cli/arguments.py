@@ -28,6 +28,12 @@ ReadKeys = Annotated[
 ]
 Transcript = Annotated[int | None, typer.Option(metavar="N", min=0, help="How many earlier turns tasks see.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="May be given repeatedly.")]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--file", metavar="PATH", exists=True, dir_okay=False, readable=True, help="Send a file along. May be repeated."
+    ),
+]
 
 _RELATIVE = re.compile(r"\+(\d{1,9})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

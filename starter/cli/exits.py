@@ -32,7 +32,7 @@ MEANINGS = {
     ExitCode.NO_SERVER: "no Temporal server, or it would not serve",
     ExitCode.NO_WORKER: "no worker answers; what was sent stays in the session",
     ExitCode.REFUSED: "refused: InvalidRequest, QueueFull, Busy, TaskIdConflict and the like",
-    ExitCode.NOT_FOUND: "no such session, task or schedule",
+    ExitCode.NOT_FOUND: "no such session, task, schedule or file",
     ExitCode.SESSION_CLOSED: "the session is closed or closing",
     ExitCode.STILL_WAITING: "the time to wait is over; the task goes on",
     ExitCode.WORKER_FAILS: "a worker runs, but its code fails over the session, which waits for other code",
@@ -44,6 +44,7 @@ _BY_NAME = {
     ErrorType.SESSION_NOT_FOUND: ExitCode.NOT_FOUND,
     ErrorType.UNKNOWN_TASK: ExitCode.NOT_FOUND,
     UNKNOWN_SCHEDULE: ExitCode.NOT_FOUND,
+    ErrorType.FILE_NOT_FOUND: ExitCode.NOT_FOUND,
     ErrorType.SESSION_CLOSED: ExitCode.SESSION_CLOSED,
 }
 

@@ -21,6 +21,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from workflows.wire.encoding import preview
+from workflows.wire.files import legible
 
 CELL_BYTES = 300
 """What a table cell shows of a long text; `--json` has all of it."""
@@ -137,7 +138,11 @@ def clean(text: str) -> str:
 
 
 def readable(value: Any) -> str:
-    """A task's input or output as text: strings and `{"text": ...}` as they are, everything else as JSON."""
+    """A task's input or output as text: strings and `{"text": ...}` as they are, everything else as JSON.
+
+    A stored file is a line that says what it is.
+    """
+    value = legible(value)
     text = value.get("text") if isinstance(value, dict) and len(value) == 1 else value
     return text if isinstance(text, str) else json.dumps(value, ensure_ascii=False, indent=2)
 

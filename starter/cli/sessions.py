@@ -239,7 +239,8 @@ async def delete(
     if as_json:
         output.show_json(erased)
     else:
-        output.show(f"{session} is erased: {views.kinds(erased.removed, erased.schedules)}")
+        files = f", {erased.files} files" if erased.files else ""
+        output.show(f"{session} is erased: {views.kinds(erased.removed, erased.schedules)}{files}")
 
 
 def _confirmed(question: str) -> bool:

@@ -17,6 +17,7 @@ from starter.program import COMMAND
 from workflows.contract import TaskRecord
 from workflows.wire.errors import ErrorType, SessionError
 from workflows.wire.fields import OnBusy
+from workflows.wire.files import file_of, is_text, references_in
 from workflows.wire.markdown import words_of
 from workflows.wire.progress import Progress
 
@@ -29,6 +30,7 @@ async def ask(
     session: a.SessionId,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask.", show_default=False)],
     *,
+    files: a.Files = None,
     wait: a.Wait = None,
     task_id: a.OwnTaskId = None,
     isolated: a.Isolated = False,
@@ -44,7 +46,7 @@ async def ask(
     options: dict[str, Any] = {"context": a.policy(None, None, isolated=isolated)}
     if drawn and task_id is None:  # under an id of its own the task stays the same, whoever asks where
         options["stream"] = True
-    record = await _submitted(here, question, task_id, options)
+    record = await _submitted(here, await _with_files(here, question, files or []), task_id, options)
     if record.status != "rejected":
         record = await _ended(here, record.task_id, wait, drawn=drawn)
     _report(record, as_json=as_json, drawn=drawn)
@@ -58,8 +60,16 @@ async def submit(
         typer.Argument(metavar="INPUT", help="The task's input; stdin when left out, or `-`.", show_default=False),
     ] = None,
     *,
-    file: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, readable=True, help="Read the input from a file.")
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file",
+            metavar="PATH",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="Without INPUT: read the input from it. With INPUT: send the file along; may be repeated.",
+        ),
     ] = None,
     json_input: Annotated[bool, typer.Option("--json-input", help="The input is JSON, not text.")] = False,
     kind: Annotated[str | None, typer.Option(help="The kind of task; the session has a default.")] = None,
@@ -94,8 +104,10 @@ async def submit(
         "task_queue": task_queue,
         "labels": a.pairs(labels),
     }
-    body = a.task_input(text, file, as_json=json_input)
-    record = await _submitted((await connected()).get(session), body, task_id, options)
+    alone = files[0] if files and text is None and len(files) == 1 else None
+    body = a.task_input(text, alone, as_json=json_input)
+    here = (await connected()).get(session)
+    record = await _submitted(here, await _with_files(here, body, [] if alone else files or []), task_id, options)
     if as_json:
         output.show_json(record)
     if record.status == "rejected":
@@ -107,10 +119,22 @@ async def submit(
 
 
 @verb("result demo task-0123456789abcdef --wait 60", TASKS)
-async def result(session: a.SessionId, task: a.TaskId, *, wait: a.Wait = None, as_json: a.AsJson = False) -> None:
+async def result(
+    session: a.SessionId,
+    task: a.TaskId,
+    *,
+    save: Annotated[
+        Path | None, typer.Option(metavar="DIR", file_okay=False, help="Save the files of the output into a folder.")
+    ] = None,
+    wait: a.Wait = None,
+    as_json: a.AsJson = False,
+) -> None:
     """Wait until a task has ended and print its output."""
     here = (await connected()).get(session)
-    _report(await _ended(here, task, wait), as_json=as_json)
+    record = await _ended(here, task, wait)
+    if save is not None and record.status == "completed":
+        await _save(here, record.output, save)
+    _report(record, as_json=as_json)
 
 
 @verb("task demo task-0123456789abcdef", TASKS)
@@ -136,6 +160,32 @@ async def tasks(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
         output.show_json({"running": snapshot.running, "pending": snapshot.pending, "recent": snapshot.recent})
     else:
         output.show(views.tasks(snapshot))
+
+
+async def _with_files(session: "Session", body: Any, files: list[Path]) -> Any:
+    """An input with the references of these files, which are stored first."""
+    if not files:
+        return body
+    if not isinstance(body, str | dict):
+        raise typer.BadParameter('--file goes with a text, or with an object, which gets a field "files"')
+    with output.waiting("storing files"):
+        references = [await session.put(path) for path in files]
+    return ({"text": body} if isinstance(body, str) else body) | {"files": references}
+
+
+async def _save(session: "Session", value: Any, folder: Path) -> None:
+    """Save each file that an output refers to, under its name; nothing that is there is overwritten."""
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    for reference in references_in(value):
+        file = file_of(reference, session.id)
+        name = Path(file.name or f"{file.sha256[:16]}{'.txt' if is_text(file.media_type) else ''}")
+        to, number = folder / name, 1
+        while await asyncio.to_thread(lambda to=to: to.exists() or to.is_symlink()):  # type: ignore[misc]
+            number += 1
+            to = folder / f"{name.stem}-{number}{name.suffix}"
+        with output.waiting(f"saving {to.name}"):
+            await session.get(reference, to=to)
+        output.note(f"saved {to}")
 
 
 async def _submitted(session: "Session", body: Any, task_id: str | None, options: dict[str, Any]) -> TaskRecord:

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from pydantic import BaseModel
 from temporalio.api.common.v1 import WorkflowExecution as Run
@@ -11,6 +12,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.file_store import FilesSettingError, store_of
 from starter.client.schedules import SessionSchedule, schedule_names
 from workflows.contract import SCHEDULED_TASK_TYPE, SESSION_TYPE, schedule_id, task_workflow_id
 from workflows.wire.errors import ErrorType, SessionError
@@ -41,11 +43,12 @@ class NotErasedError(Exception):
 
 
 class Erased(BaseModel):
-    """Executions by kind, `Session` among them; each run of a chain counts. And how many schedules."""
+    """Executions by kind, `Session` among them; each run of a chain counts. And how many schedules and stored files."""
 
     session_id: str
     removed: dict[str, int]
     schedules: int = 0
+    files: int = 0
 
 
 class Erasure:
@@ -55,6 +58,7 @@ class Erasure:
         self._id = checked_id(session_id)
         self._temporal = temporal
         self._exists = False
+        self._files: int | None = None  # removed, once they are
         self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def found(self) -> Erased:
@@ -64,16 +68,16 @@ class Erasure:
         """
         self._exists = await self._session_exists()
         executions, schedules = await self._executions(), await self._schedules()
-        if not executions and not schedules:
+        if not executions and not schedules and not await self._has_files():
             raise self._not_found()
         return self._counted(executions, schedules)
 
     async def run(self, told: Callable[[int, int], None] = lambda _removed, _left: None) -> Erased:
         """Remove everything and wait until it is gone; `told` hears how much is removed and how much is left.
 
-        Its schedules go first, and the session is ended, so that it starts no task any more. It is deleted last: as
-        long as something is left its name stays taken, and a second erasure finds the rest. Raises what `found` does,
-        and NotErasedError when nothing changes any more.
+        Its schedules go first, and the session is ended, so that it starts no task any more. It is deleted last, after
+        its files: as long as something is left its name stays taken, and a second erasure finds the rest. Raises what
+        `found` does, and NotErasedError when nothing changes any more, or the store does not remove its files.
         """
         await self.found()
         schedules: set[str] = set()
@@ -96,10 +100,24 @@ class Erasure:
                 await asyncio.sleep(LAG_SECONDS)
                 continue
             last = all(found.id == self._id for found in left)
+            if last and self._files is None:
+                self._files = await self._remove_files()
             await self._each(self._delete, [found for found in self._leaves(left) if found.run_id not in deleting])
             deleting |= {found.run_id for found in self._leaves(left)}
             await asyncio.sleep(LOOK_SECONDS)
+        if self._files is None:  # of a session whose executions had left before
+            self._files = await self._remove_files()
         return self._counted(seen.values(), schedules)
+
+    async def _has_files(self) -> bool:
+        with _naming_files():
+            store = store_of()
+            return store is not None and await store.holds(self._id)
+
+    async def _remove_files(self) -> int:
+        with _naming_files():
+            store = store_of()
+            return 0 if store is None else await store.delete(self._id)
 
     async def _session_exists(self) -> bool:
         try:
@@ -183,10 +201,20 @@ class Erasure:
 
     def _counted(self, executions: Iterable[WorkflowExecution], schedules: set[str]) -> Erased:
         kinds = Counter(found.workflow_type for found in executions if not found.id.startswith(SCHEDULER))
-        return Erased(session_id=self._id, removed=dict(sorted(kinds.items())), schedules=len(schedules))
+        return Erased(
+            session_id=self._id, removed=dict(sorted(kinds.items())), schedules=len(schedules), files=self._files or 0
+        )
 
     def _not_found(self) -> SessionError:
         return SessionError(ErrorType.SESSION_NOT_FOUND, f"there is no session {self._id!r}")
+
+
+@contextmanager
+def _naming_files() -> Iterator[None]:
+    try:
+        yield
+    except (SessionError, FilesSettingError) as error:
+        raise NotErasedError(f"its files are still there: {error}; run it again once the store is back") from None
 
 
 class _Patience:

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, overload
 
 from pydantic import ValidationError
 from temporalio.api.enums.v1 import TaskQueueType
@@ -15,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from starter.client.calls import NoWorkerError, SessionCalls, UncleanEndError
+from starter.client.files import Content, SessionFiles
 from starter.client.schedules import (
     CATCH_UP_SECONDS,
     DEFAULT_OVERLAP,
@@ -66,16 +68,18 @@ class Session:
         self.temporal = temporal
         self._queue = queue
         self._calls = SessionCalls(temporal, self.id)
+        self._files = SessionFiles(temporal, self.id)
 
     async def submit(
         self, task_input: Any, *, task_id: str | None = None, context: ContextPolicy | None = None, **options: Any
     ) -> str:
         """Submit a task and return its id, made up where none is given. `options`: further fields of TaskRequest.
 
-        What became of it is its record: a refusal shows there too. Raises SessionError: InvalidRequest for options
-        that do not fit, SessionClosed.
+        What became of it is its record: a refusal shows there too. An input over 64 KiB is stored where there is a
+        store, and the task is given its reference. Raises SessionError: InvalidRequest for options that do not fit and
+        for another session's files, SessionClosed, FilesUnavailable, FileTooLarge.
         """
-        body = _submission(task_input, task_id, {"context": context, **options})
+        body = _submission(await self._files.fitting(task_input), task_id, {"context": context, **options})
         await self._calls.signal("submit", body)
         return str(body["task_id"])
 
@@ -88,7 +92,7 @@ class Session:
         task. Raises SessionError with the refusal, which leaves nothing under `rejected`, and NoWorkerError, after
         which the session may have it all the same.
         """
-        body = _submission(task_input, task_id, {"context": context, **options})
+        body = _submission(await self._files.fitting(task_input), task_id, {"context": context, **options})
         return SubmitResult.model_validate(await self._calls.update_once("submit_task", body))
 
     async def result(self, task_id: str, wait: float | None = None) -> TaskRecord:
@@ -136,6 +140,36 @@ class Session:
         Raises what `result` raises, and SessionError (InvalidRequest) for what is no cursor.
         """
         return task_events(self, task_id, after)
+
+    async def put(self, content: Content, *, media_type: str | None = None, name: str | None = None) -> dict[str, Any]:
+        """Store a file for this session and return the reference that stands for it in inputs, answers and values.
+
+        `content`: bytes, a path, or an async iterator of bytes; a file of any size takes some MiB of memory. Name and
+        media type are those of a path where they are not given. The same content again is the same file. Raises
+        SessionError: FilesUnavailable, FileTooLarge, InvalidRequest for a name that is none; and OSError for a path.
+        """
+        return await self._files.put(content, media_type, name)
+
+    @overload
+    async def get(self, reference: Any) -> bytes: ...
+
+    @overload
+    async def get(self, reference: Any, *, to: str | os.PathLike[str]) -> None: ...
+
+    async def get(self, reference: Any, *, to: str | os.PathLike[str] | None = None) -> bytes | None:
+        """The content of a file of this session, or with `to` that content as the file of a path, once it is whole.
+
+        Raises SessionError: FileNotFound, FilesUnavailable also for what is not what was stored, InvalidRequest for
+        what is no reference and for a file of another session.
+        """
+        if to is None:
+            return await self._files.content(reference)
+        await self._files.save(reference, to)
+        return None
+
+    def pieces(self, reference: Any) -> AsyncIterator[bytes]:
+        """The same, piece by piece; that it is whole is known with the end. Raises what `get` raises."""
+        return self._files.pieces(reference)
 
     async def task(self, task_id: str) -> TaskRecord | None:
         """What the session knows of a task, or knew last; None if it never heard of it."""
@@ -197,6 +231,7 @@ class Session:
 
     async def respond(self, task_id: str, value: Any, question_id: str | None = None) -> None:
         """Answer what a task asks; with `question_id` only that question. A refusal shows under `rejected`."""
+        self._files.check(value)
         answer = parsed(RespondRequest, {"task_id": task_id, "question_id": question_id, "value": value})
         body = answer.model_dump(exclude_none=True, exclude={"value"}) | {"value": value}
         await self._calls.signal("respond", body)
@@ -215,6 +250,7 @@ class Session:
         Raises SessionError: ContextConflict at another version than expected, ContextTooLarge, InvalidRequest.
         """
         body = patch.model_dump() if isinstance(patch, ContextPatch) else patch
+        self._files.check(body)
         answer = await self._calls.update("patch_context", {"patch": body, "expected_version": expected_version})
         return int(answer["version"])
 

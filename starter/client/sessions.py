@@ -23,6 +23,7 @@ from workflows.contract import (
 )
 from workflows.state.context import SessionContext
 from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.files import check_references
 from workflows.wire.validation import check_fork, checked_id, parsed, sendable
 
 
@@ -56,6 +57,7 @@ class SessionClient(SessionFinder):
         given = sendable({"config": body, "context": context, "fork_of": fork_of})
         start = parsed(StartRequest, {name: value for name, value in given.items() if value is not None})
         check_fork(start.fork_of, session_id)
+        check_references(start.context, session_id)
         SessionContext.initial(start.context)  # refused by the session it would cost the id for good
         try:
             await self.temporal.start_workflow(

@@ -32,6 +32,9 @@ _STATUS: dict[str, int] = {
     ErrorType.BUDGET_SPENT: 429,
     ErrorType.INPUT_TOO_LARGE: 413,
     ErrorType.KEY_MISSING: 503,
+    ErrorType.FILE_TOO_LARGE: 413,
+    ErrorType.FILE_NOT_FOUND: 404,
+    ErrorType.FILES_UNAVAILABLE: 503,
 }
 """Of the contract's refusals; all others are 400."""
 

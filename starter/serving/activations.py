@@ -26,6 +26,7 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import ReplayerConfig, WorkerConfig, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 
 from starter.serving.escapes import Escapes
+from starter.serving.large_outputs import LargeOutputs
 from workflows.contract import SESSION_TYPE
 from workflows.wire.errors import NOT_READY
 from workflows.wire.escapes import escapes, told
@@ -61,14 +62,14 @@ class CarefulActivations(SimplePlugin):
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
         """See base class."""
-        config["interceptors"] = [Escapes(), *config.get("interceptors", [])]
+        config["interceptors"] = [Escapes(), LargeOutputs(), *config.get("interceptors", [])]
         config["workflow_runner"] = CarefulRunner(config["workflow_runner"], self._watched)
         config["unsandboxed_workflow_runner"] = CarefulRunner(config["unsandboxed_workflow_runner"], self._watched)
         return config
 
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
         """See base class."""
-        config["interceptors"] = [Escapes(), *config.get("interceptors", [])]
+        config["interceptors"] = [Escapes(), LargeOutputs(), *config.get("interceptors", [])]
         config["workflow_runner"] = CarefulRunner(config["workflow_runner"], self._watched)
         config["unsandboxed_workflow_runner"] = CarefulRunner(config["unsandboxed_workflow_runner"], self._watched)
         return config

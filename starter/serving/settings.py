@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from temporalio.worker import PollerBehaviorSimpleMaximum
 
-from workflows.wire.limits import STREAM_THROTTLE_SECONDS
+from workflows.wire.limits import FILE_BYTES, STREAM_THROTTLE_SECONDS
 
 STICKY_SECONDS = 4.0
 """What comes for a cached session waits this long for the worker that has it; then any other takes it, and replays. Who
@@ -57,6 +57,14 @@ class Settings(BaseModel):
         None,
         description="Kinds from elsewhere: Temporal plugins as `module:attribute`, separated by commas; modules of the "
         "current folder count too. Those of installed packages (entry points `sessions.kinds`) need not be named.",
+    )
+    files: str | None = Field(
+        None,
+        description="Where stored files are: `file:///folder`, which all workers and clients share, or "
+        "`s3://bucket/folder`. Off: an output over 128 KiB is lost, and no file is taken.",
+    )
+    file_bytes: int = Field(
+        FILE_BYTES, ge=1, description="The largest file. A long video is within it; more is a mistake, or an attack."
     )
     log_format: Literal["text", "json"] = Field(
         "text",

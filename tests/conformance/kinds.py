@@ -100,6 +100,8 @@ class Fail:
         match task["input"]:
             case "named":
                 raise ApplicationError("out of tea", type="OutOfTea")
+            case "FileTooLarge" | "FileNotFound" | "FilesUnavailable":
+                raise ApplicationError("no file", type=task["input"])
             case "nameless":
                 raise ApplicationError("no tea at all")
             case "unreadable":

@@ -190,3 +190,16 @@ async def test_a_finish_reason_that_is_too_long_is_cut_and_costs_no_output(calle
     assert len(record["finish_reason"].encode()) <= 64
     unfit = await session.run("Return", {"output": 1, "finish_reason": ["length"]})
     assert ("failed", "InvalidOutput") == outcome(unfit)
+
+
+async def test_a_reference_to_a_file_is_carried_as_any_json_and_the_names_of_its_errors_end_a_task(
+    caller: Caller,
+) -> None:
+    session = await caller.start()
+    sha256 = "0" * 64
+    about = {"bytes": 3, "sha256": sha256, "media_type": "image/png", "name": "a.png"}
+    reference = {"$file": {"key": f"{session.id}/{sha256}", **about}}
+    record = await session.run("Echo", {"files": [reference]})
+    assert {"files": [reference]} == record["output"]
+    for name in ("FileTooLarge", "FileNotFound", "FilesUnavailable"):
+        assert ("failed", name) == outcome(await session.run("Fail", name))

@@ -1,7 +1,6 @@
 """`Answer`: one language-model call with what the task was given of the session."""
 
 from datetime import timedelta
-from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -11,8 +10,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.answer import AnswerActivities
     from activities.models.protocol import ONCE_MORE, ModelReply, ModelRequest
     from workflows.contract import TaskInput, TaskOutput
+    from workflows.wire.asking import Asked, asked_of
     from workflows.wire.encoding import preview
-    from workflows.wire.errors import ErrorType
+    from workflows.wire.errors import SessionError
     from workflows.wire.limits import (
         DETAILS_CHARS,
         MODEL_HEARTBEAT_SECONDS,
@@ -26,7 +26,10 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name="Answer", sandboxed=False, failure_exception_types=[Exception])
 class AnswerWorkflow:
-    """Input: a question, as a string or `{"text": ...}`. Output: the answer as a string."""
+    """Input: a question, as a string, `{"text": ..., "files": [...]}` or the reference of one that was too long.
+
+    Output: the answer as a string.
+    """
 
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
@@ -35,10 +38,11 @@ class AnswerWorkflow:
         A reply that is no answer is asked for once more. What a model says instead of an answer, when it refuses, is
         the output, with the `finish_reason` "refusal".
         """
-        question = question_text(task.input)
-        page = f"**Question**\n{block(question, DETAILS_CHARS)}"
+        asked = _asked(task)
+        files = [file.words() for file in (*asked.files, *([asked.stored] if asked.stored else []))]
+        page = f"**Question**\n{block(chr(10).join(filter(None, [asked.text, *files])), DETAILS_CHARS)}"
         workflow.set_current_details(page)
-        request = ModelRequest.of(question, task.context)
+        request = ModelRequest.of(asked.text, task.context, files=asked.files, stored=asked.stored)
         try:
             reply = await _reply(request)
         except ActivityError as error:
@@ -62,11 +66,9 @@ async def _reply(request: ModelRequest) -> ModelReply:
     )
 
 
-def question_text(value: Any) -> str:
+def _asked(task: TaskInput) -> Asked:
     """The question in a task's input. Raises ApplicationError (InvalidRequest) where there is none."""
-    asked = value.get("text") if isinstance(value, dict) else value
-    if not isinstance(asked, str) or not asked.strip():
-        raise ApplicationError(
-            'input must be a question: a string or {"text": ...}', type=ErrorType.INVALID_REQUEST, non_retryable=True
-        )
-    return asked
+    try:
+        return asked_of(task.input, task.session_id)
+    except SessionError as error:
+        raise ApplicationError(error.message, type=error.type, non_retryable=True) from None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Protocol, TypedDict
 
 from workflows.wire.encoding import canonical
+from workflows.wire.files import legible
 from workflows.wire.markdown import words_of
 
 SUMMARY = "summary"
@@ -66,4 +67,7 @@ def conversation(turns: Iterable[Exchange], values: Mapping[str, Any] | None = N
 
 def _words(value: Any) -> str:
     words = words_of(value)
-    return canonical(value) if words is None else words
+    if words is not None:
+        return words
+    shown = legible(value)  # nobody is told again what a file said
+    return shown if isinstance(shown, str) else canonical(shown)

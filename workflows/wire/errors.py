@@ -7,6 +7,7 @@ Every name answers one question for the caller: what became of my message or my 
     ends of a task     UnknownKind, ChildRefused, OutputTooLarge, InvalidOutput, PatchNotAllowed, ContextConflict,
                        ContextTooLarge, TaskFailed, TaskTimedOut, TaskCancelled, TaskExpired, TaskTerminated
     what is encrypted  KeyMissing: whoever raises it lacks the key; nothing is lost, and with the key it goes on
+    stored files       FileTooLarge, FileNotFound, FilesUnavailable: of the client, and as ends of a task
 
 A name travels as the `type` of an `ApplicationError`, as `error.type` of a task record or of a rejected entry,
 and at the start of a query's error message. None of them is worth a retry of the same message.
@@ -53,6 +54,9 @@ class ErrorType(StrEnum):
     CHILD_REFUSED = "ChildRefused"
     BUDGET_SPENT = "BudgetSpent"
     KEY_MISSING = "KeyMissing"
+    FILE_TOO_LARGE = "FileTooLarge"
+    FILE_NOT_FOUND = "FileNotFound"
+    FILES_UNAVAILABLE = "FilesUnavailable"
 
 
 class SessionError(Exception):

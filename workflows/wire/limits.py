@@ -1,6 +1,7 @@
 """Every number of the system, with its reason. Sizes are bytes of compact UTF-8 JSON, durations are seconds."""
 
 KIB = 1024
+MIB = 1024 * KIB
 
 # --- contract, section "limits" -------------------------------------------------------------------------------------
 
@@ -254,6 +255,30 @@ apart, so a task's timeout comes first."""
 MARKED_EVENTS = 1_000
 """Events whose places are kept with an activity's result, some 6 KiB. A stream that had more is told whole again to who
 goes on with it after its end."""
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+FILE_BYTES = 1_024 * MIB
+"""One stored file, unless `SESSIONS_FILE_BYTES` says otherwise: a long video; more is a mistake, or an attack."""
+
+FILE_CHUNK_BYTES = 1 * MIB
+"""What of a file is in memory at a time, beside the blocks of 8 MiB that a bucket is written and read in."""
+
+FILE_VALUE_BYTES = 32 * MIB
+"""A stored input that a kind reads as a value: in memory, as JSON is parsed, it takes some ten times as much."""
+
+MODEL_FILES_BYTES = 20 * MIB
+"""Files that go to a model with one question, together: providers take requests of some 32 MiB, and base64 adds a
+third."""
+
+FILE_ATTEMPTS = 5
+"""Attempts of an activity of ours at a store that fails, seconds apart; then its task ends as FilesUnavailable."""
+
+FORK_SECONDS = 300.0
+"""One attempt at reading another session's context and copying the files in it; it beats meanwhile."""
+
+KEEP_TIMEOUT_SECONDS = 300.0
+"""One attempt at storing an output: hundreds of MiB at 10 Mbit/s."""
 
 # --- the built-in kinds ---------------------------------------------------------------------------------------------
 

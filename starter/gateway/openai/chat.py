@@ -20,9 +20,10 @@ from starter.gateway.bodies import idempotency_key, read_json
 from starter.gateway.callers import Caller, Desk, caller_of
 from starter.gateway.errors import NO_RETRY, ApiError, invalid, unsupported
 from starter.gateway.openai.ids import Ref
-from starter.gateway.openai.requests import Asked, asked_of_chat
+from starter.gateway.openai.requests import Asked, asked_of_chat, check_no_files
 from starter.gateway.openai.shapes import completion
 from starter.gateway.openai.streams import chunks
+from starter.gateway.openai.uploads import with_files
 from starter.gateway.shown import failure
 from starter.gateway.sse import streamed
 from workflows.contract import ISOLATED, TaskEvent
@@ -77,7 +78,7 @@ class Chat:
         try:
             session = await self._desk.open(caller, session_id, idle_timeout=ALONE_SECONDS)
             await session.submitted(
-                asked.task_input(),
+                await with_files(session, asked.task_input(), asked.uploads),
                 task_id=task_id,
                 kind=asked.model,
                 labels=dict(asked.labels),
@@ -99,13 +100,14 @@ class Chat:
         if asking is not None and asking.waiting_for is not None:
             question, ref = asking.waiting_for, Ref(session.id, asking.task_id, asking.waiting_for.id)
             try:
+                check_no_files(asked)
                 await answer(session, asking.task_id, question, choice(question, asked.words))
             except NoAnswerError as error:
                 return session, ref, str(error)
             return session, ref, None
         ref = Ref(session.id, task_id_of(key))
         await session.submitted(
-            asked.task_input(),
+            await with_files(session, asked.task_input(), asked.uploads),
             task_id=ref.task_id,
             kind=asked.model,
             labels=dict(asked.labels),

@@ -10,6 +10,7 @@ from typing import Any
 from starter.gateway.bodies import flag_of, labels_of, text_of
 from starter.gateway.errors import ApiError, invalid, unsupported
 from starter.gateway.openai.ids import APPROVAL, Ref, ref_in
+from starter.gateway.openai.uploads import Upload, upload_in
 from starter.gateway.settings import GatewaySettings
 
 DEFAULT_MODEL = "default"
@@ -99,6 +100,7 @@ class Asked:
     """What is asked of a session: `words` or an `approval`. `model`: null for the session's default kind."""
 
     words: str
+    uploads: tuple[Upload, ...] = ()
     approval: Approval | None = None
     model: str | None = None
     instructions: str | None = None
@@ -128,10 +130,11 @@ def asked_of_responses(body: Mapping[str, Any], settings: GatewaySettings) -> As
             "conversation and previous_response_id are two ways to say the same; one of them will do",
             param="previous_response_id",
         )
-    words, told, approval = _said(body.get("input"))
+    words, told, approval, uploads = _said(body.get("input"))
     told = [text for text in (text_of(body, "instructions"), *told) if text]
     return Asked(
         words=words,
+        uploads=tuple(uploads),
         approval=approval,
         model=model,
         instructions=_instructions(told, model, settings, "instructions"),
@@ -155,8 +158,9 @@ def asked_of_chat(body: Mapping[str, Any], settings: GatewaySettings, *, remembe
         raise invalid("messages", "must be a list with a message", "invalid_type")
     told: list[str] = []
     said: list[str] = []
+    uploads: list[Upload] = []
     for place, message in enumerate(messages):
-        role, text = _message(message, f"messages[{place}]")
+        role, text, uploads = _message(message, f"messages[{place}]")
         if role in _TOLD:
             told.append(text)
         elif role == "user":
@@ -170,12 +174,19 @@ def asked_of_chat(body: Mapping[str, Any], settings: GatewaySettings, *, remembe
         )
     return Asked(
         words=said[-1],
+        uploads=tuple(uploads),  # of the last message: what was said before, its session has
         model=model,
         instructions=_instructions([text for text in told if text], model, settings, "messages"),
         labels=labels_of(body, "metadata"),
         stream=flag_of(body, "stream"),
         with_usage=_with_usage(body),
     )
+
+
+def check_no_files(asked: Asked) -> None:
+    """Raise ApiError for files in what is to be the answer to a question: that is one of its choices, or words."""
+    if asked.uploads:
+        raise unsupported("input", "what a task asks is answered in words, without files")
 
 
 def _with_usage(body: Mapping[str, Any]) -> bool:
@@ -230,22 +241,24 @@ def _instructions(told: list[str], model: str | None, settings: GatewaySettings,
     return "\n\n".join(told)
 
 
-def _said(value: Any) -> tuple[str, list[str], Approval | None]:
-    """What the user says, what the model is told, and an answer to a request for approval."""
+def _said(value: Any) -> tuple[str, list[str], Approval | None, list[Upload]]:
+    """What the user says, what the model is told, an answer to a request for approval, and files."""
     if isinstance(value, str) and value:
-        return value, [], None
+        return value, [], None, []
     if not isinstance(value, list) or not value:
         raise invalid("input", "must be a text or a list of items, with something in it", "invalid_type")
     said: list[str] = []
     told: list[str] = []
     approvals: list[Approval] = []
+    uploads: list[Upload] = []
     for place, item in enumerate(value):
         name = f"input[{place}]"
         kind = item.get("type", "message") if isinstance(item, dict) else None
         if kind == "mcp_approval_response":
             approvals.append(_approval(item, name))
         elif kind == "message":
-            role, text = _message(item, name)
+            role, text, files = _message(item, name)
+            uploads += files
             if role == "assistant":
                 raise unsupported(f"{name} of the assistant", "its session has what was said before")
             (told if role in _TOLD else said).append(text)
@@ -254,7 +267,7 @@ def _said(value: Any) -> tuple[str, list[str], Approval | None]:
             raise unsupported(f"{name} of the type {shown}", "items are messages and mcp_approval_response")
     if len(approvals) + bool(said) != 1:
         raise invalid("input", "must be messages of the user, or one answer to a request for approval")
-    return "\n\n".join(said), told, approvals[0] if approvals else None
+    return "\n\n".join(said), told, approvals[0] if approvals else None, uploads
 
 
 def _approval(item: Mapping[str, Any], name: str) -> Approval:
@@ -266,8 +279,8 @@ def _approval(item: Mapping[str, Any], name: str) -> Approval:
     return Approval(ref, approve, text_of(item, "reason"))
 
 
-def _message(message: Any, name: str) -> tuple[str, str]:
-    """Role and text of a message, of the parts of its content where there are several."""
+def _message(message: Any, name: str) -> tuple[str, str, list[Upload]]:
+    """Role, text and files of a message, of the parts of its content where there are several."""
     if not isinstance(message, dict):
         raise invalid(name, "must be an object", "invalid_type")
     role, content = message.get("role"), message.get("content")
@@ -276,13 +289,17 @@ def _message(message: Any, name: str) -> tuple[str, str]:
             raise unsupported(f"{name} of a tool", _NO_TOOLS)
         raise invalid(f"{name}.role", "must be user, assistant, system or developer")
     if isinstance(content, str) or (content is None and role == "assistant"):
-        return role, content or ""
+        return role, content or "", []
     if not isinstance(content, list):
         raise invalid(f"{name}.content", "must be a text or a list of parts", "invalid_type")
     texts: list[str] = []
-    for part in content:
+    uploads: list[Upload] = []
+    for place, part in enumerate(content):
+        if role == "user" and isinstance(part, dict) and (file := upload_in(part, f"{name}.content[{place}]")):
+            uploads.append(file)
+            continue
         text = part.get("text") if isinstance(part, dict) and part.get("type") in _TEXTS else None
         if not isinstance(text, str):
-            raise unsupported(f"{name}.content with anything but texts", "kinds are asked in words")
+            raise unsupported(f"{name}.content with anything but texts", "and images and files of the user's")
         texts.append(text)
-    return role, "\n".join(texts)
+    return role, "\n".join(texts), uploads

@@ -25,9 +25,10 @@ from starter.gateway.bodies import idempotency_key, number_in, read_json
 from starter.gateway.callers import Caller, Desk, caller_of
 from starter.gateway.errors import ApiError, invalid, unsupported
 from starter.gateway.openai.ids import RESPONSE, Ref, ref_in
-from starter.gateway.openai.requests import Asked, asked_of_responses
+from starter.gateway.openai.requests import Asked, asked_of_responses, check_no_files
 from starter.gateway.openai.shapes import response
 from starter.gateway.openai.streams import NEVER, ResponseStream
+from starter.gateway.openai.uploads import with_files
 from starter.gateway.sse import streamed
 from workflows.contract import TaskRecord
 from workflows.wire.errors import ErrorType, SessionError
@@ -129,6 +130,7 @@ class Responses:
             return await self._submitted(session, asked, key)
         question, ref = asking.waiting_for, Ref(session.id, asking.task_id, asking.waiting_for.id)
         try:
+            check_no_files(asked)
             await answer(session, asking.task_id, question, choice(question, asked.words))
         except NoAnswerError as error:
             return Begun(session, ref, str(error))
@@ -193,7 +195,7 @@ class Responses:
         task_id = task_id_of(key)
         try:
             await session.submitted(
-                asked.task_input(),
+                await with_files(session, asked.task_input(), asked.uploads),
                 task_id=task_id,
                 kind=asked.model,
                 labels=dict(asked.labels),
