@@ -31,6 +31,9 @@ VARIABLE = "SESSIONS_FILES"
 LIMIT_VARIABLE = "SESSIONS_FILE_BYTES"
 
 _HINTS = {"file": "durable-sessions[files]", "memory": "durable-sessions[files]", "s3": "durable-sessions[files-s3]"}
+SEALED = b"DSF1"
+"""What a sealed file begins with: the format and its version."""
+
 _PARTS = ".parts"
 """Where a session's unfinished files are; no id of a content is called so."""
 
@@ -154,16 +157,20 @@ class FileStore:
         """Its content, piece by piece; that it is whole is known at the end.
 
         Raises FilesError: FileNotFound; FilesUnavailable, after the last piece, where it is not what was stored.
+        Raises SessionError (KeyMissing) where it is encrypted and the key is not here.
         """
         path = self._path(file.key)
-        digest, size = hashlib.sha256(), 0
+        digest, size, begin = hashlib.sha256(), 0, b""
         async for piece in self._sealer.open(file.session_id, self._stored(path, file)):
+            begin = begin or piece[: len(SEALED)]
             size += len(piece)
             digest.update(piece)
             if size > file.bytes:
                 break
             yield piece
         if size != file.bytes or digest.hexdigest() != file.sha256:
+            if begin.startswith(SEALED) and isinstance(self._sealer, Plain):
+                raise SessionError(ErrorType.KEY_MISSING, f"file {file.key!r} is encrypted, and there are no keys here")
             raise FilesError(ErrorType.FILES_UNAVAILABLE, f"file {file.key!r} is broken: it is not what was stored")
 
     async def content(self, file: StoredFile, limit: int) -> bytes:
@@ -303,9 +310,19 @@ def _store(url: str, limit: int) -> FileStore:
     return FileStore(url, limit, sealer_of())
 
 
+_sealer: Sealer = Plain()
+
+
+def seal_with(sealer: Sealer | None) -> None:
+    """How the stores of this process seal from now on; null: not at all. For whoever knows the keys, as it connects."""
+    global _sealer  # noqa: PLW0603 (as the address of the store is the environment's, so are the keys)
+    _sealer = sealer or Plain()
+    _store.cache_clear()
+
+
 def sealer_of() -> Sealer:
-    """How files are sealed here: the one place that decides it."""
-    return Plain()
+    """How files are sealed here."""
+    return _sealer
 
 
 def _beside(to: Path) -> Path:

@@ -7,7 +7,7 @@ from temporalio.client import Client, Plugin
 from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
 
-from starter.encryption.setting import Sealed, codec_of, sealed
+from starter.encryption.setting import Sealed, codec_of, seal_files, sealed
 from workflows.wire.messages import DATA_CONVERTER
 
 DEFAULT_ADDRESS = "localhost:7233"
@@ -35,6 +35,7 @@ async def connect(
     used, and the SDK's ConfigError for a profile that does not exist.
     """
     codec = codec_of()
+    seal_files(codec)
     config = ClientConfig.load_client_connect_config()
     target = address or config.get("target_host") or DEFAULT_ADDRESS
     config["target_host"] = target

@@ -62,6 +62,7 @@ class Encryption(Guard):
     """Encrypts with the first of `keys`, by id, decrypts with each of them, and lets pass what is not encrypted."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
+        self.keys = dict(keys)
         self._newest = next(iter(keys))
         self._ciphers = {name: (AESGCM(key), key_check(key)) for name, key in keys.items()}
 

@@ -8,6 +8,7 @@ from temporalio.client import ClientConfig
 from temporalio.converter import DataConverter, DefaultFailureConverter, PayloadCodec
 from temporalio.plugin import SimplePlugin
 
+from activities.file_store import seal_with
 from starter.encryption.keys import EncryptionError, keys_of
 from workflows.wire.messages import DATA_CONVERTER, ConcealingFailureConverter, MendingFailureConverter
 from workflows.wire.sealing import Guard
@@ -31,6 +32,17 @@ def codec_of(environment: Mapping[str, str] = os.environ) -> PayloadCodec:
     except ImportError as error:
         raise EncryptionError(f"encryption needs {error.name}: {HINT}") from None
     return Encryption(keys)
+
+
+def seal_files(codec: PayloadCodec) -> None:
+    """Have the stores of this process keep files under the keys of that codec, where it has any."""
+    if type(codec) is Guard:
+        seal_with(None)
+        return
+    from starter.encryption.codec import Encryption  # noqa: PLC0415 (an extra)
+    from starter.encryption.files import SealedFiles  # noqa: PLC0415 (the same)
+
+    seal_with(SealedFiles(codec.keys) if isinstance(codec, Encryption) else None)
 
 
 def data_converter(environment: Mapping[str, str] = os.environ) -> DataConverter:

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from activities.file_store import SEALED
 from starter.encryption.codec import CHECK_BYTES, TAG_BYTES, key_check
 from workflows.wire.errors import KeyMissingError
 
-MAGIC = b"DSF1"
-"""What a sealed file begins with: the format and its version."""
+MAGIC = SEALED
 
 CHUNK_BYTES = 64 * 1024
 """Of the file in each chunk: 16 bytes more then are 0.02 %, and a reader holds no more than that."""
