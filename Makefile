@@ -58,7 +58,7 @@ PROPERTIES := $(addprefix tests/test_,contract_properties.py pending.py ledger.p
 fuzz: install ## 10,000 new examples of each property that needs no server: an hour; EXAMPLES=500
 	SESSIONS_FUZZ=1 SESSIONS_FUZZ_EXAMPLES=$(EXAMPLES) $(RUN) -m pytest -v --timeout 0 $(PROPERTIES) $(ARGS)
 
-stress: install ## 20,000 signals to one session while its task waits, and a year of another: many minutes
+stress: install ## 20,000 signals to one session, a year of another, 1,000 turns, 1,000 sessions stopped: many minutes
 	$(RUN) -m pytest -m stress -s --timeout 900 $(ARGS)
 
 histories: install ## record the histories that the suite replays, as the set of the present version

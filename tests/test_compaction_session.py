@@ -143,7 +143,7 @@ async def test_a_conversation_knows_its_first_turns_fact_when_that_turn_has_left
     await _conversation(harness, 8, Compact(kind="Summarise", turns=3))
 
 
-@pytest.mark.rare
+@pytest.mark.stress
 @pytest.mark.timeout(600)
 async def test_a_conversation_of_a_thousand_turns_knows_its_first_turns_fact(elsewhere: Harness) -> None:
     """On a worker as users run it: what the sandbox and a replay of thousands of events add is tried elsewhere."""

@@ -148,7 +148,7 @@ async def test_a_budget_is_given_shown_and_raised_by_the_command_line(
     assert f"{name} is idle\n" == (await run("resume", name)).out
 
 
-@pytest.mark.rare
+@pytest.mark.stress
 @pytest.mark.timeout(600)
 async def test_a_thousand_sessions_stop_within_a_minute(elsewhere: Harness, owner: str) -> None:
     async with elsewhere.worker():
