@@ -4,13 +4,17 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from starter.gateway.errors import ApiError
+from starter.gateway.openai.ids import FILE, RESPONSE, Ref
 from starter.gateway.openai.requests import Asked, asked_of_chat, asked_of_responses, check_no_files
 from starter.gateway.openai.uploads import with_files
 from starter.gateway.settings import GatewaySettings
+from tests.gateways import gateway
 from tests.harness import Harness, run_task
+from tests.servers import Server
 from workflows.wire.errors import SessionError
 
 PNG = b"\x89PNG"
@@ -97,3 +101,50 @@ async def test_a_hostile_name_or_type_stores_nothing(
         with pytest.raises(SessionError, match="InvalidRequest: "):
             await with_files(session, said.task_input(), said.uploads)
     assert [] == list(tmp_path.iterdir())  # noqa: ASYNC240
+
+
+@pytest.mark.not_on_test_server("it cannot erase, nor wait for an update as a gateway does")
+async def test_a_file_of_an_output_is_named_by_its_response_and_fetched(
+    server: Server, harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SESSIONS_FILES", tmp_path.as_uri())
+    session = await harness.open()
+    page = b"<script>alert(1)</script>"
+    file = await session.put(page, name="r\u00e9-port.html", media_type="text/html")
+    other = await session.put(b"not of this output", name="other.txt")
+    await run_task(session, {"output": {"text": "Here.", "files": [file, file]}}, kind="Return", task_id="t")
+    async with gateway(server, harness) as started:
+        client = started.client()
+        response = await client.responses.retrieve(Ref(session.id, "t").id(RESPONSE))
+        line = "[file r\u00e9-port.html: text/html, 25 bytes]"
+        assert f"Here.\n{line}\n{line}" == response.output_text
+        (named,) = response.to_dict()["output"][0]["content"][0]["annotations"]  # type: ignore[index]
+        found = await client.files.retrieve(named["file_id"])
+        assert ("r\u00e9-port.html", len(page)) == (found.filename, found.bytes)
+        content = await client.files.content(found.id)
+        headers = content.response.headers
+        assert page == content.content
+        assert "attachment; filename*=UTF-8''r%C3%A9-port.html" == headers["content-disposition"]
+        assert "nosniff" == headers["x-content-type-options"]
+        assert "sandbox; default-src 'none'" == headers["content-security-policy"]
+        stranger = Ref(session.id, "t", other["$file"]["sha256"]).id(FILE)
+        for unknown in (stranger, Ref("nobody", "t", "0" * 64).id(FILE), "file-x", Ref(session.id, "u", "a").id(FILE)):
+            with pytest.raises(openai.NotFoundError):
+                await client.files.retrieve(unknown)
+        (tmp_path / file["$file"]["key"]).unlink()
+        with pytest.raises(openai.NotFoundError):
+            await client.files.content(found.id)
+        with pytest.raises(openai.BadRequestError, match="not supported"):
+            await client.files.delete(found.id)
+
+
+@pytest.mark.not_on_test_server("it cannot erase, nor wait for an update as a gateway does")
+async def test_an_image_sent_through_the_gateway_reaches_the_kind(
+    server: Server, harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SESSIONS_FILES", tmp_path.as_uri())
+    parts: Any = [{"type": "input_text", "text": "What is this?"}, {"type": "input_image", "image_url": IMAGE}]
+    async with gateway(server, harness) as started:
+        answer = await started.client().responses.create(model="Show", input=[{"role": "user", "content": parts}])
+    assert "What is this?" in answer.output_text
+    assert "[file: image/png, 4 bytes]" in answer.output_text

@@ -7,13 +7,14 @@ from starlette.routing import BaseRoute, Route
 from starter.gateway.callers import Desk
 from starter.gateway.openai.chat import Chat
 from starter.gateway.openai.conversations import Conversations
+from starter.gateway.openai.files import Files
 from starter.gateway.openai.requests import DEFAULT_MODEL, model_not_found
 from starter.gateway.openai.responses import Responses
 
 
 def routes(desk: Desk) -> list[BaseRoute]:
     """All of them."""
-    responses, conversations, chat = Responses(desk), Conversations(desk), Chat(desk)
+    responses, conversations, chat, files = Responses(desk), Conversations(desk), Chat(desk), Files(desk)
     kinds = [DEFAULT_MODEL, *(name for name in desk.settings.kind_names() if name != DEFAULT_MODEL)]
 
     async def models(_: Request) -> Response:
@@ -41,6 +42,10 @@ def routes(desk: Desk) -> list[BaseRoute]:
         Route(items, conversations.refuse, methods=["POST"]),
         Route(items + "/{item_id}", conversations.item, methods=["GET"]),
         Route(items + "/{item_id}", conversations.refuse, methods=["DELETE"]),
+        Route("/v1/files", files.refuse, methods=["GET", "POST"]),
+        Route("/v1/files/{file_id}", files.retrieve, methods=["GET"]),
+        Route("/v1/files/{file_id}", files.refuse, methods=["DELETE"]),
+        Route("/v1/files/{file_id}/content", files.content, methods=["GET"]),
         Route("/v1/chat/completions", chat.create, methods=["POST"]),
     ]
 

@@ -1,6 +1,6 @@
 """Ids that carry what they stand for: any gateway can read them, and no gateway remembers any. Pure.
 
-After the prefix comes `session/task`, or `session/task/question`, in URL-safe base64.
+After the prefix comes `session/task`, `session/task/question` or `session/task/hash` of a file, in URL-safe base64.
 """
 
 import binascii
@@ -8,6 +8,7 @@ from base64 import b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 
 RESPONSE, MESSAGE, APPROVAL, COMPLETION, CONVERSATION = "resp_", "msg_", "mcpr_", "chatcmpl-", "conv_"
+FILE = "file-"
 """How OpenAI's ids of these begin."""
 
 ID_CHARS = 1_024

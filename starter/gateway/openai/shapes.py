@@ -4,12 +4,15 @@ What has no counterpart here has the value that says so: no tools, temperature 1
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from starter.gateway.openai.ids import APPROVAL, COMPLETION, MESSAGE, RESPONSE, Ref
+from starter.gateway.openai.ids import APPROVAL, COMPLETION, FILE, MESSAGE, RESPONSE, Ref
 from starter.gateway.shown import failure, tool_call, words
 from workflows.contract import Question, TaskRecord, Turn
+from workflows.wire.errors import SessionError
+from workflows.wire.files import StoredFile, file_of, references_in
 
 ASKER = "sessions"
 """Whom an approval request is from, in the place of an MCP server's label."""
@@ -83,20 +86,41 @@ def output_items(ref: Ref, record: TaskRecord) -> list[dict[str, Any]]:
     """What a task has said; nothing before its end."""
     if record.status != "completed":
         return []
-    return [message_item(ref, words(record.output), refusal=record.finish_reason == "refusal")]
+    return [message_item(ref, words(record.output), refusal=record.finish_reason == "refusal", output=record.output)]
 
 
-def message_item(ref: Ref, text: str, *, refusal: bool = False, status: str = "completed") -> dict[str, Any]:
-    """A message of the assistant's."""
+def message_item(
+    ref: Ref, text: str, *, refusal: bool = False, status: str = "completed", output: Any = None
+) -> dict[str, Any]:
+    """A message of the assistant's. `output`: what it says in words, whose stored files it names."""
     item = {"id": ref.id(MESSAGE), "type": "message", "role": "assistant", "status": status}
-    return {**item, "content": [text_part(text, refusal=refusal)]}
+    return {**item, "content": [text_part(text, refusal=refusal, files=annotations(ref, output))]}
 
 
-def text_part(text: str, *, refusal: bool = False) -> dict[str, Any]:
+def text_part(text: str, *, refusal: bool = False, files: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """What a message of the assistant's consists of."""
     if refusal:
         return {"type": "refusal", "refusal": text}
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {"type": "output_text", "text": text, "annotations": list(files), "logprobs": []}
+
+
+def files_in(session_id: str, output: Any) -> list[StoredFile]:
+    """The stored files of that session which an output refers to; what is no reference to one is none."""
+    found = []
+    for reference in references_in(output):
+        try:
+            found.append(file_of(reference, session_id))
+        except SessionError:
+            continue
+    return found
+
+
+def annotations(ref: Ref, output: Any) -> list[dict[str, Any]]:
+    """How a message of the assistant's names the files of a task's output."""
+    ids = dict.fromkeys(
+        Ref(ref.session_id, ref.task_id, file.sha256).id(FILE) for file in files_in(ref.session_id, output)
+    )
+    return [{"type": "file_path", "file_id": file_id, "index": 0} for file_id in ids]
 
 
 def question_items(ref: Ref, question: Question, note: str | None = None) -> list[dict[str, Any]]:
@@ -170,7 +194,7 @@ def turn_items(session_id: str, turn: Turn) -> list[dict[str, Any]]:
     item = {"id": asked.id(MESSAGE), "type": "message", "role": "user", "status": "completed"}
     said = {**item, "content": [{"type": "input_text", "text": words(turn.input)}]}
     refused = turn.finish_reason == "refusal"
-    return [said, message_item(Ref(session_id, turn.task_id), words(turn.output), refusal=refused)]
+    return [said, message_item(Ref(session_id, turn.task_id), words(turn.output), refusal=refused, output=turn.output)]
 
 
 def conversation(session_id: str, created: datetime | None, labels: dict[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from starter.gateway.errors import ApiError, api_error
 from starter.gateway.openai.ids import COMPLETION, Ref
 from starter.gateway.openai.shapes import (
+    annotations,
     approval_item,
     finish_reason,
     message_item,
@@ -196,9 +197,10 @@ class ResponseStream:
             text = self._text if asks else words(record.output)
             refusal = record.finish_reason == "refusal" and not asks
             yield from self._sent(end + 1, "response.output_text.done", **self._part(), text=text, logprobs=[])
-            part = text_part(text, refusal=refusal)
+            output = None if asks else record.output
+            part = text_part(text, refusal=refusal, files=annotations(self.ref, output))
             yield from self._sent(end + 2, "response.content_part.done", **self._part(), part=part)
-            item = message_item(self.ref, text, refusal=refusal)
+            item = message_item(self.ref, text, refusal=refusal, output=output)
             yield from self._sent(end + 3, "response.output_item.done", output_index=self._index, item=item)
         if asks:
             place = {"output_index": self._index + 1, "item": approval_item(self.ref, asks)}
