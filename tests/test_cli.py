@@ -364,7 +364,7 @@ async def test_a_session_is_deleted_when_a_person_or_an_option_says_yes(
     assert 6 == (await run("delete", name, "--yes")).code
     await run("open", name)
     erased = json.loads((await run("delete", name, "--yes", "--json")).out)
-    assert {"session_id": name, "removed": {"Session": 1}, "schedules": 0} == erased
+    assert {"session_id": name, "removed": {"Session": 1}, "schedules": 0, "files": 0} == erased
 
 
 async def test_no_control_character_of_a_text_reaches_a_terminal(

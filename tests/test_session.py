@@ -87,7 +87,12 @@ async def test_the_second_task_answers_its_own_question_whatever_became_of_the_f
             ("TaskTimedOut", "the task did not end within its timeout"),
         ),
         ("", {"kind": "Nope"}, "failed", ("UnknownKind", "no kind 'Nope' on this worker")),
-        ("", {"kind": "Answer"}, "failed", ("InvalidRequest", 'input must be a question: a string or {"text": ...}')),
+        (
+            "",
+            {"kind": "Answer"},
+            "failed",
+            ("InvalidRequest", 'input must be a question: a string or {"text": ...}, with "files" if there are any'),
+        ),
         ("no output", {"kind": "Return"}, "failed", ("InvalidOutput", None)),
         ({"output": 1, "patch": {"put": 1}}, {"kind": "Return"}, "failed", ("InvalidOutput", None)),
         (131_072, {"kind": "Repeat"}, "failed", ("OutputTooLarge", None)),

@@ -1,7 +1,6 @@
 """Summaries: what a model is asked for and given, how much of it is kept, and what the offline one remembers."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,19 +12,17 @@ from temporalio.testing import ActivityEnvironment
 from activities.models.offline import UNKNOWN, OfflineModel
 from activities.models.offline_memory import Memory
 from activities.models.openai import SYSTEM, OpenAIModel
-from activities.models.protocol import ModelReply, ModelRequest, SummaryRequest
+from activities.models.protocol import Exchange, ModelReply, ModelRequest, SummaryRequest
 from activities.summarise import SummaryActivities
 from tests.openai_server import OpenAIServer, Reply, ok
-from workflows.contract import Turn
 from workflows.wire.conversation import BEFORE
 from workflows.wire.encoding import json_bytes
 
 OFFLINE = OfflineModel()
 
 
-def turns(*said: tuple[Any, Any]) -> list[Turn]:
-    now = datetime.now(UTC)
-    return [Turn(task_id="t", version=n, input=i, output=o, finished_at=now) for n, (i, o) in enumerate(said, 1)]
+def turns(*said: tuple[Any, Any]) -> list[Exchange]:
+    return [Exchange(input=asked, output=came) for asked, came in said]
 
 
 TALK = turns(("My name is Ada", "Nice to meet you."), ("Where is A7?", {"at": "the door"}))
@@ -43,7 +40,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenAIServer]
         yield server
 
 
-async def summed_up(turns: list[Turn], summary: str | None = None, limit: int = 600) -> ModelReply:
+async def summed_up(turns: list[Exchange], summary: str | None = None, limit: int = 600) -> ModelReply:
     """What the activity makes of it with that model."""
     model = OpenAIModel("gpt-test")
     try:
@@ -98,14 +95,14 @@ async def test_an_answer_has_the_summary_before_the_turns_and_not_among_the_valu
 # --- the offline model ------------------------------------------------------------------------------------------------
 
 
-async def remembered(question: str, summary: str | None, transcript: list[Turn] | None = None) -> str:
+async def remembered(question: str, summary: str | None, transcript: list[Exchange] | None = None) -> str:
     """What it answers from a summary."""
     values = {} if summary is None else {"summary": summary}
     request = ModelRequest(question=question, transcript=transcript or [], values=values, write=False)
     return (await OFFLINE.reply(request)).text
 
 
-async def summary_of(turns: list[Turn], summary: str | None = None, limit: int = 8_192) -> str:
+async def summary_of(turns: list[Exchange], summary: str | None = None, limit: int = 8_192) -> str:
     return (await OFFLINE.summarise(SummaryRequest(turns=turns, summary=summary, limit=limit))).text
 
 

@@ -30,7 +30,7 @@ async def test_a_task_is_given_the_contracts_input_and_nothing_else(caller: Call
     record = await session.run("Show", {"any": ["json", 1, None]}, task_id="shown")
     context = {"version": 0, "write": True, "values": {}, "transcript": []}
     given = {"contract": 1, "session_id": session.id, "task_id": "shown", "input": {"any": ["json", 1, None]}}
-    assert given | {"context": context, "stream": False} == record["output"]
+    assert given | {"context": context, "stream": False, "budget": None} == record["output"]
 
 
 async def test_a_task_without_a_kind_or_queue_is_of_the_sessions_kind_on_the_sessions_queue(caller: Caller) -> None:
