@@ -78,6 +78,7 @@ async def test_a_session_that_is_busy_is_not_handed_over_for_its_rest_and_has_a_
     assert 1 <= timers <= 6  # after one second, two, four ...: not one a task
 
 
+@pytest.mark.rare
 async def test_a_message_that_comes_with_a_hand_over_at_rest_is_served(
     temporal: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
