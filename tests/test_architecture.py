@@ -35,10 +35,11 @@ ALLOWED: dict[str, set[str]] = {
     "starter.worker_process": {"starter.program"},
     "starter.workflow_tasks": set(),
     "starter.client": CLIENT | {"workflows.state.context", "starter.encryption", "starter.workflow_tasks"},
-    "starter.encryption": WIRE | {"activities.file_store", "starter.encryption"},
+    "starter.encryption": WIRE | {"activities.file_store", "starter.encryption", "starter.named"},
     "starter.client.files": WIRE | {"activities.file_store"},
     "starter.client.erasure": WIRE | {"activities.file_store", "starter.client"},
-    "starter.serving": WIRE | {"starter.serving", "starter.workflow_tasks", "workflows.temporal.metrics"},
+    "starter.serving": WIRE
+    | {"starter.named", "starter.serving", "starter.workflow_tasks", "workflows.temporal.metrics"},
     "starter.serving.streaming": WIRE | {"activities.stream"},
     "starter.cli": CLIENT | {"starter.cli", "starter.encryption", "starter.program"},
     "starter.cli.serving": {

@@ -9,9 +9,10 @@ import importlib
 import os
 import re
 import secrets
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from starter.named import look_here, place_in
 
 VARIABLE = "SESSIONS_ENCRYPTION_KEYS"
 """`ID:BASE64,ID:BASE64`, the newest first: it encrypts, and every one of them decrypts."""
@@ -78,12 +79,11 @@ def _parsed(text: str) -> dict[str, bytes]:
 
 
 def _told_by(source: str) -> Mapping[str, bytes]:
-    module_name, colon, attribute = source.partition(":")
-    if not (colon and module_name and attribute):
+    place = place_in(source)
+    if place is None:
         raise EncryptionError(f"{SOURCE_VARIABLE} must be module:attribute, like vault:session_keys")
-    folder = os.getcwd()  # noqa: PTH109 (as sys.path has it)
-    if not {folder, ""} & {*sys.path}:
-        sys.path.append(folder)  # last: a file there must not hide what is installed
+    module_name, attribute = place
+    look_here()
     try:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):

@@ -7,7 +7,6 @@ whatever else its framework needs. A worker takes the sets of the entry points `
 
 import importlib
 import os
-import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import entry_points
@@ -15,6 +14,8 @@ from importlib.metadata import entry_points
 from temporalio import workflow
 from temporalio.converter import DataConverter
 from temporalio.plugin import SimplePlugin
+
+from starter.named import look_here, place_in
 
 GROUP = "sessions.kinds"
 """The entry point group in which installed packages offer kinds."""
@@ -44,12 +45,11 @@ def installed_kinds() -> list[SimplePlugin]:
 def kinds_named(name: str, said_by: str) -> list[SimplePlugin]:
     """The plugins at `module:attribute`; modules of the current folder count too. Raises KindsError."""
     told = f"{said_by}: {name!r}"
-    module_name, colon, attribute = name.partition(":")
-    if not (colon and module_name and attribute):
+    place = place_in(name)
+    if place is None:
         raise KindsError(f"{told} must be module:attribute, like shop:KINDS")
-    folder = os.getcwd()  # noqa: PTH109 (as sys.path has it)
-    if not {folder, ""} & {*sys.path}:
-        sys.path.append(folder)  # last: a file there must not hide what is installed
+    module_name, attribute = place
+    look_here()
     os.environ.update({name: value for name, value in QUIET.items() if not os.environ.get(name)})
     try:
         module = importlib.import_module(module_name)
