@@ -34,6 +34,11 @@ def call_in(question: Question) -> ToolCall | None:
     """The call that the question asks leave for; null for a question about something else."""
     if question.choices is None or {YES, NO} != set(question.choices):
         return None
+    return tool_call(question)
+
+
+def tool_call(question: Question) -> ToolCall | None:
+    """The call that the question is about, whatever it asks of it; null for a question about something else."""
     try:
         return ToolCall.model_validate(question.data)
     except ValidationError:

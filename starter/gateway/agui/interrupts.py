@@ -7,9 +7,8 @@ from typing import Any
 from ag_ui.core import Interrupt
 
 from starter.gateway.asking import NoAnswerError, choice, verdict
-from starter.gateway.shown import tool_call
 from workflows.contract import Question
-from workflows.wire.approval import NO, YES
+from workflows.wire.approval import NO, YES, tool_call
 
 _BETWEEN = "/"
 """Between a task and what is of it, in ids; no task's id has one."""

@@ -39,9 +39,10 @@ from ag_ui.encoder import EventEncoder
 
 from starter.gateway.agui.interrupts import id_of, interrupt, is_of
 from starter.gateway.errors import api_error
-from starter.gateway.shown import tool_call, words
+from starter.gateway.shown import words
 from workflows.contract import Question, TaskEvent, TaskRecord, Turn
 from workflows.wire.approval import ToolCall as AskedCall
+from workflows.wire.approval import tool_call
 from workflows.wire.encoding import alike
 from workflows.wire.streaming import OWN_TYPES
 

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from starter.gateway.openai.ids import APPROVAL, COMPLETION, FILE, MESSAGE, RESPONSE, Ref
-from starter.gateway.shown import failure, tool_call, words
+from starter.gateway.shown import failure, words
 from workflows.contract import Question, TaskRecord, Turn
+from workflows.wire.approval import tool_call
 from workflows.wire.errors import SessionError
 from workflows.wire.files import StoredFile, file_of, references_in
 
