@@ -10,6 +10,7 @@ from starter.cli import arguments as a
 from starter.cli import output
 from starter.cli.app import SESSIONS, TASKS, answer, connected, sent, verb
 from starter.cli.exits import CommandError, ExitCode, not_completed, refusal
+from workflows.contract import Snapshot
 
 if TYPE_CHECKING:
     from starter.client import Session
@@ -117,21 +118,23 @@ async def pause(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
     """Start no further task until `resume`; tasks are still taken."""
     here = (await connected()).get(session)
     await here.pause()
-    await _show_status(here, f"the pause of {session} is sent", as_json=as_json)
+    with sent(f"the pause of {session} is sent"):
+        after = await here.snapshot()
+    _show_status(after, as_json=as_json)
 
 
 @verb("resume demo", SESSIONS)
 async def resume(session: a.SessionId, *, as_json: a.AsJson = False) -> None:
     """Start tasks again."""
-    here = await _answering(session)
-    before = await here.snapshot()
+    here = (await connected()).get(session)
+    before = await answer(here.snapshot())
     await here.resume()
     with sent(f"the resume of {session} is sent"):
         after = await here.snapshot()
     refused = refusal("resume", None, before, after)
     if refused:
         raise refused
-    await _show_status(here, f"the resume of {session} is sent", as_json=as_json)
+    _show_status(after, as_json=as_json)
 
 
 @verb("patch demo --value topic=space --unset name", SESSIONS)
@@ -227,10 +230,8 @@ def _show_version(session: str, version: int, *, as_json: bool) -> None:
         output.show(f"the context of {session} is at version {version}")
 
 
-async def _show_status(here: "Session", told: str, *, as_json: bool) -> None:
-    with sent(told):
-        snapshot = await here.snapshot()
+def _show_status(snapshot: Snapshot, *, as_json: bool) -> None:
     if as_json:
         output.show_json(snapshot)
     else:
-        output.show(f"{here.id} is {snapshot.status}")
+        output.show(f"{snapshot.session_id} is {snapshot.status}")
