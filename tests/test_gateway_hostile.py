@@ -135,7 +135,7 @@ def _paths() -> list[tuple[str, int]]:
         ("/v1/models?api_key=sk-sessions-in-the-address", 200),
         ("/admin", 404),
         ("/.env", 404),
-        ("/v1/files", 404),
+        ("/v1/files", 400),
     ]
 
 

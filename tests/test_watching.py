@@ -185,6 +185,7 @@ async def test_all_sessions_are_watched_by_lists_and_only_busy_ones_are_asked(ha
 @pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
 async def test_no_round_looks_at_more_sessions_than_it_may(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("starter.client.overview.LOOKS", 2)
+    monkeypatch.setattr("starter.client.overview.SILENT_LOOKS", 0)  # what other tests left behind
     sessions = [await harness.open(Config(default_kind="Hang")) for _ in range(5)]
     for session in sessions:
         await session.submit(None)
@@ -205,3 +206,25 @@ async def test_no_round_looks_at_more_sessions_than_it_may(harness: Harness, mon
             assert 2 >= len(looked) - before
     for session in sessions:
         await session.close("now")
+
+
+@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+async def test_sessions_that_nobody_serves_keep_no_other_from_its_look(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"LOOKS": 3, "SILENT_LOOKS": 1, "SILENT_PAUSE": 0.0, "PATIENCE": 0.3}.items():
+        monkeypatch.setattr(f"starter.client.overview.{name}", value)
+    served, left = await harness.open(Config(default_kind="Hang")), Harness(harness.temporal)
+    async with left.worker():
+        deserted = [await left.open(Config(default_kind="Hang")) for _ in range(4)]
+        for session in deserted:
+            await session.submit(None)
+            await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
+    overview = Overview(harness.client)
+    await _rounds(overview, lambda _: all(s.id in overview.rows and overview.rows[s.id].silent for s in deserted))
+    await served.submit(None)
+    found = await _rounds(overview, lambda _: overview.rows[served.id].task)
+    assert ("task", "running", "running") in _of(found, served)
+    await served.close("now")
+    for session in deserted:
+        await harness.temporal.get_workflow_handle(session.id).terminate("nobody serves it")

@@ -43,7 +43,10 @@ PATIENCE = 3.0
 """Seconds for one closer look: a worker that has to resume a session takes one. Others are waiting for their look."""
 
 SILENT_PAUSE = 30.0
-"""Seconds until a session that did not answer is looked at again: ten that nobody serves must not take all looks."""
+"""Seconds until a session that did not answer is looked at again, unless something happens in it."""
+
+SILENT_LOOKS = 2
+"""Of a round's looks, those at sessions that did not answer: a hundred that nobody serves must not take them all."""
 
 OVERLAP = timedelta(seconds=10)
 """How far behind the newest time in the lists a round asks for what began and ended: the server may list it late."""
@@ -85,7 +88,7 @@ class Overview:
         self._client = client
         self._began = self._newest = datetime.now(UTC)
         self._seen: set[str] = set()  # runs whose end was noticed
-        self._due: dict[str, None] = {}  # sessions to be looked at, in this order
+        self._due: dict[str, bool] = {}  # sessions to be looked at, in this order; whether something happened in them
         self._all_listed_at = 0.0
         self._unanswered = False
         self.rows: dict[str, Row] = {}
@@ -145,15 +148,20 @@ class Overview:
             self.rows[found.id] = row
             if row.status == "idle" and found.start_time < self._began:
                 return [_change(found.id, row.status)]
-            self._due[found.id] = None
+            self._due[found.id] = found.start_time >= self._began
         elif status != row.listed:
-            row.listed, self._due[found.id] = status, None
+            row.listed = status
+            self._happened(row)
         return []
 
     def _runs(self, row: Row, task: WorkflowExecution | None) -> None:
         if (task and task.run_id) != (row.task and row.task.run_id):
-            self._due[row.session_id] = None
+            self._happened(row)
         row.task = task
+
+    def _happened(self, row: Row) -> None:
+        """Something did, so somebody serves it."""
+        row.silent, self._due[row.session_id] = False, True
 
     def _ended(self, found: WorkflowExecution) -> list[Change]:
         """A task that ended makes its session due; so does a session that closed, for a last look."""
@@ -163,16 +171,19 @@ class Overview:
         if found.workflow_type == SESSION_TYPE and found.status != WorkflowExecutionStatus.COMPLETED:
             del self.rows[session_id]
             return [_change(session_id, UNCLEAN_ENDS.get(found.status, "closed") if found.status else "closed")]
-        self._due[session_id] = None
+        self._happened(self.rows[session_id])
         return []
 
     async def _looked(self) -> list[Change]:
-        """Look at the sessions that are due, then at those with a task, for its progress; `LOOKS` of them."""
+        """Look at `LOOKS` sessions: where something happened, where else a look is due, where a task has progress."""
+        due = sorted(self._due, key=lambda session_id: not self._due[session_id])
         busy = sorted((row for row in self.rows.values() if row.task), key=lambda row: row.looked_at)
-        wanted = dict.fromkeys([*self._due, *(row.session_id for row in busy)])
+        wanted = dict.fromkeys([*due, *(row.session_id for row in busy)])
+        rows = [row for row in map(self.rows.get, wanted) if row]
         silence = time.monotonic() - SILENT_PAUSE
-        ready = [row for row in map(self.rows.get, wanted) if row and not (row.silent and row.looked_at > silence)]
-        return [change for found in await asyncio.gather(*map(self._look, ready[:LOOKS])) for change in found]
+        silent = [row for row in rows if row.silent and row.looked_at < silence]
+        ready = [*silent[:SILENT_LOOKS], *(row for row in rows if not row.silent)][:LOOKS]
+        return [change for found in await asyncio.gather(*map(self._look, ready)) for change in found]
 
     async def _look(self, row: Row) -> list[Change]:
         self._due.pop(row.session_id, None)
@@ -184,7 +195,7 @@ class Overview:
             return [_change(row.session_id, "closed")]
         row.looked_at, row.silent = time.monotonic(), look is None or look.unanswered is not None
         if row.silent:
-            self._due[row.session_id] = None
+            self._due[row.session_id] = False
         if look is None:
             return [] if was_silent else [_change(row.session_id, row.status, "unanswered", row.watch.silence)]
         if look.snapshot.status == "closed":
