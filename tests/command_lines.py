@@ -1,8 +1,8 @@
 """Commands of `python -m starter` as processes of their own, without half a second of imports for each.
 
 A process that has imported the command line, and begun nothing else, forks one process a command: with its arguments,
-environment, standard streams and exit code like any other. Started the long way it is by the tests of the
-gateway and of `watch`.
+environment, standard streams and exit code like any other. The tests of
+`watch` start it the long way.
 """
 
 import asyncio
@@ -102,7 +102,8 @@ def _say(stdin: IO[bytes], text: bytes) -> None:
 def _serve(requests: socket.socket) -> None:
     """Fork a process for each request. One more stands between, which waits for it and tells how it ended."""
     import starter.cli.main  # noqa: PLC0415 (what every command imports)
-    import starter.client  # noqa: F401, PLC0415
+    import starter.client  # noqa: PLC0415
+    import starter.gateway.serving  # noqa: F401, PLC0415
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks for those that stand between
     while True:

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import ssl
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,14 +13,14 @@ from typing import Any, Self
 import httpx
 from openai import AsyncOpenAI
 
-from starter.program import ROOT
+from tests import command_lines
+from tests.command_lines import CommandLine
 from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness
 from tests.servers import Server
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients of loopback: httpx reads all certificates of the system for each one it makes, which takes 30 ms."""
-COMMAND_LINE = (sys.executable, "-m", "starter")
 
 _READY = re.compile(r"gateway ready at (http://\S+)")
 
@@ -29,18 +28,9 @@ _READY = re.compile(r"gateway ready at (http://\S+)")
 class Gateway:
     """The command `gateway` of that program for the sessions of a harness. Its log is what it wrote so far."""
 
-    def __init__(
-        self,
-        server: Server,
-        harness: Harness,
-        *words: str,
-        program: tuple[str, ...],
-        **settings: str,
-    ) -> None:
-        self._command = [*program, "gateway"]
+    def __init__(self, server: Server, harness: Harness, *words: str, **settings: str) -> None:
         self._words = words
         self._environment = {
-            **os.environ,
             "TEMPORAL_ADDRESS": server.address,
             "SESSIONS_TASK_QUEUE": harness.queue,
             "SESSIONS_GATEWAY_KINDS": "Answer,*",
@@ -49,18 +39,21 @@ class Gateway:
         self._clients: list[AsyncOpenAI] = []
         self.log = ""
         self.url = ""
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: CommandLine | None = None
         self._reader: asyncio.Task[None] | None = None
 
     async def start(self, port: str = "0") -> Self:
         """Start it, and wait until it listens. Raises AssertionError with its words where it does not."""
-        self.process = await asyncio.create_subprocess_exec(
-            *(*self._command, "--port", port, *self._words),
-            cwd=ROOT,
-            env=self._environment,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        self._reader = asyncio.create_task(self._read())
+        log, theirs = os.pipe()
+        null = os.open(os.devnull, os.O_RDWR)
+        try:
+            words = ("gateway", "--port", port, *self._words)
+            streams = (null, null, theirs)
+            self.process = command_lines.started(*words, environment=self._environment, streams=streams)
+        finally:
+            os.close(null)
+            os.close(theirs)
+            self._reader = asyncio.create_task(self._read(log))
         async with asyncio.timeout(WAIT):
             while not (found := _READY.search(self.log)):
                 assert not self._reader.done(), self.log
@@ -68,18 +61,21 @@ class Gateway:
         self.url = found[1]
         return self
 
-    async def _read(self) -> None:
-        assert self.process
-        assert self.process.stderr
-        async for line in self.process.stderr:
-            self.log += line.decode()
+    async def _read(self, log: int) -> None:
+        reader = asyncio.StreamReader()
+        with os.fdopen(log, "rb") as pipe:
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(reader), pipe
+            )
+            async for line in reader:
+                self.log += line.decode()
+            transport.close()
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it by that signal; its exit code."""
         assert self.process
         assert self._reader
-        if self.process.returncode is None:
-            self.process.send_signal(number)
+        self.process.send_signal(number)
         async with asyncio.timeout(WAIT):
             code = await self.process.wait()
         await self._reader
@@ -109,7 +105,7 @@ class Gateway:
 @asynccontextmanager
 async def gateway(server: Server, harness: Harness, *words: str, **settings: str) -> AsyncIterator[Gateway]:
     """A gateway that listens; it has ended afterwards, by a kill at the worst."""
-    started = Gateway(server, harness, *words, program=COMMAND_LINE, **settings)
+    started = Gateway(server, harness, *words, **settings)
     try:
         yield await started.start()
     finally:
