@@ -90,7 +90,7 @@ class Conversation:
 class Drill:
     """An operator and the sessions' callers.
 
-    `codes`: the class that workers started from now on have for the session, by build id; without a version it is empty.
+    `codes`: the class of the session in workers that start from now on, by build id; without a version that is empty.
     """
 
     def __init__(self, server: DevServer, temporal: Client, codes: dict[str, str]) -> None:
