@@ -43,7 +43,7 @@ FOLLOWED_TASKS = REST_TASKS + 1
 _OPENED = 11
 """Events of a run that has begun: its start, two workflow tasks, an activity between them, the search attribute."""
 
-SAMPLE = 200
+SAMPLE = 100
 """Sessions whose histories are weighed; those of one kind differ by the length of their names."""
 
 NAMES = {
@@ -66,7 +66,7 @@ class Crowd:
     """So many sessions, a share of which is asked so often; how long all are left alone; how many are followed."""
 
     sessions: int = 20_000
-    active: float = 0.1
+    active: float = 0.05
     tasks: int = 2
     alone_seconds: float = 60.0
     followed: int = 3
@@ -235,7 +235,7 @@ async def _measured(crowd: Crowd, counting: Counting, worker: WorkerProcess) -> 
     alone = (await counting.settled()) - after
 
     total = after - before
-    idle = [number for number in numbers if number not in set(active)]
+    idle = sorted({*numbers} - {*active})
     children = await _children_bytes(client)
     histories = await _mean_bytes(client, idle) * len(idle) + await _mean_bytes(client, active) * len(active) + children
     predicted_bytes = sizes.opened * len(idle) + sizes.of_tasks(crowd.tasks) * len(active)

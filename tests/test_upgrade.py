@@ -30,8 +30,8 @@ QUEUE = "sessions"
 TALKING, WAITING, IDLE = 40, 20, 140
 """Sessions that are asked all the time, that have a task which asks a person, and that nobody talks to."""
 AT_ONCE, PAUSE = 4, 0.2
-"""Conversations that go on at any time, and the seconds between two turns of a caller: some fifteen tasks a second, where
-a machine does thirty. More would only make the steps last longer."""
+"""Conversations that go on at any time, and the seconds between two turns of a caller: some fifteen tasks a second, of
+the thirty that a machine does. More would only make the steps last longer."""
 TURNS = 4
 """Turns that each step of a roll lasts for at least, so that every step is one under load."""
 NUMBER = re.compile(r"(?<=ID=)[12]|(?<=-id )[12]|(?<=sessions:)[12]")
