@@ -10,10 +10,11 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from benchmarks import idle
 from benchmarks.command import options, progress, run
 from benchmarks.completions import ANSWER_SECONDS, Completions
 from benchmarks.contest import QUESTION
@@ -246,13 +247,25 @@ async def main() -> int:
     """The command; its exit code is 1 where a session was not answered."""
     parser = options("benchmarks.crowd", __doc__)
     parser.add_argument("--waking", action="store_true", help="only the last part: how fast an evicted session wakes")
+    parser.add_argument("--idle", action="store_true", help="20,000 sessions, mostly idle: bytes and actions")
+    parser.add_argument("--sessions", type=int, help="with --idle: another number of them")
     chosen = parser.parse_args()
+    if chosen.idle:
+        return await mostly_idle(chosen.sessions, quick=chosen.quick, as_json=chosen.json)
     size = QUICK if chosen.quick else WHOLE
     async with database_server() as server:
         found = [] if chosen.waking else await opened(server, size)
         found += await evicted(server, size)
     show("Many open sessions on one worker", found, as_json=chosen.json)
     return int(any(figure.ours > 0 for figure in found if figure.figure.endswith("errors")))
+
+
+async def mostly_idle(sessions: int | None, *, quick: bool, as_json: bool) -> int:
+    """What idle sessions cost (`benchmarks/idle.py`); 1 where they cost actions while they are left alone."""
+    size = idle.QUICK if quick else idle.Crowd()
+    found = await idle.measured(replace(size, sessions=sessions or size.sessions))
+    show("Sessions, mostly idle", found, as_json=as_json)
+    return int(any(figure.ours > 0 for figure in found if figure.figure == "actions_while_left_alone"))
 
 
 def _seconds_of(step: Step, before: Step) -> float:

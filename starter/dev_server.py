@@ -64,7 +64,8 @@ class DevServer:
     `settings`: dynamic configuration over ours, `pragmas`: SQLite's over ours; `tuned` false leaves all at Temporal's
     own defaults but for those.
     `search_attributes` are those that the server has from the start, by name and type; those of sessions are the
-    worker's to register. `codec_endpoint`: where its Web UI has decrypted what it shows.
+    worker's to register. `codec_endpoint`: where its Web UI has decrypted what it shows. `metrics_port`: where
+    Prometheus reads the server's own metrics; none is left to the server.
     """
 
     database: Path | None = DEFAULT_DATABASE
@@ -76,6 +77,7 @@ class DevServer:
     search_attributes: dict[str, str] = field(default_factory=dict)
     tuned: bool = True
     codec_endpoint: str | None = None
+    metrics_port: int | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _errors: IO[bytes] | None = field(default=None, init=False)
 
@@ -165,6 +167,8 @@ class DevServer:
     def _arguments(self) -> list[str]:
         arguments = ["server", "start-dev", "--ip", LOOPBACK, "--log-level", "error", "--log-format", "pretty"]
         arguments += ["--port", str(self.port), "--ui-port", str(self.ui_port), "--http-port", str(self.http_port)]
+        if self.metrics_port:
+            arguments += ["--metrics-port", str(self.metrics_port)]
         if self.codec_endpoint:
             arguments += ["--ui-codec-endpoint", self.codec_endpoint]
         if self.database:

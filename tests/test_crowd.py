@@ -5,6 +5,7 @@ import os
 import pytest
 
 from benchmarks.crowd import Size, Step, Waking, answered, crowd_figures, grown, prepared, waking_figures, woken
+from benchmarks.idle import Crowd, measured
 from tests.harness import Harness
 
 
@@ -44,3 +45,21 @@ def test_waking_is_told_by_the_length_of_the_history() -> None:
     assert {"cold_query_p95_ms_at_10": 40, "warm_query_p50_ms_at_10": 2, "cold_task_p95_ms_at_10": 200}.items() <= {
         figure.figure: figure.ours for figure in found
     }.items()
+
+
+@pytest.mark.rare
+async def test_what_idle_sessions_cost_is_what_was_predicted() -> None:
+    """Actions to the last one, but for queries, of which a busy session gets one more; bytes within a twentieth."""
+    crowd = Crowd(sessions=30, active=0.2, tasks=2, alone_seconds=2, followed=1)
+    found = {figure.figure: figure.ours for figure in await measured(crowd)}
+    pairs = {
+        name.removesuffix("_predicted"): (value, found[name.replace("_predicted", "_measured")])
+        for name, value in found.items()
+        if name.endswith("_predicted")
+    }
+    inexact = {"query_workflow", "actions", "history_bytes"}
+    assert {"start_workflow", "schedule_activity", "actions_in_histories_of_those_followed", *inexact} <= set(pairs)
+    late = "record_activity_heartbeat"  # of an activity that had to wait for a processor
+    assert {} == {name: pair for name, pair in pairs.items() if name not in {*inexact, late} and pair[0] != pair[1]}
+    assert pytest.approx(pairs["history_bytes"][0], rel=0.05) == pairs["history_bytes"][1]
+    assert 0 == found["actions_while_left_alone"]
