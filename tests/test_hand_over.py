@@ -13,8 +13,10 @@ from temporalio.service import RPCError
 
 from starter.client import Session
 from starter.client.calls import NoWorkerError
+from starter.client.connection import connect
 from starter.dev_server import EARLY
 from tests.harness import WAIT, Harness, ask, details_of, hand_overs, run_task, snapshot_when, timeless
+from tests.otlp import receiving
 from tests.servers import own_server
 from workflows.contract import Compact, Config, ContextPatch
 
@@ -161,6 +163,32 @@ async def test_all_that_a_session_knows_survives_a_hand_over(tiny_runs: Harness)
         counters.cancelled,
         counters.rejected,
     )
+
+
+async def test_tasks_stay_in_the_traces_of_their_callers_over_hand_overs(tiny_runs: Harness) -> None:
+    """The one that runs meanwhile, those that wait, and one that has the longest id."""
+    with receiving() as receiver:
+        harness = Harness(await connect(tiny_runs.temporal.service_client.config.target_host))
+        async with harness.worker():
+            session = await harness.open()
+            await session.submit("deploy", kind="Approve", task_id="runs")
+            await snapshot_when(session, lambda s: s.status == "waiting")
+            waiting = ["w", "w" * 128]
+            for task_id in waiting:
+                await session.submit(BANANA, task_id=task_id)
+            await hand_over(session, 2)
+            await session.respond("runs", "no")
+            for task_id in waiting:
+                await session.result(task_id, WAIT)
+        calls = []
+        for task_id, kind in (("runs", "Approve"), *((task_id, "Answer") for task_id in waiting)):
+            task = await receiver.span(f"task {kind}", sessions__task__id=task_id)
+            calls.append(task.parent)
+            assert ["SignalWorkflow:submit", f"task {kind}"] == receiver.path(task)
+            assert 1 == receiver.trace(task)[f"RunWorkflow:{kind}"]
+        assert 3 == len(set(calls))
+        assert [] == receiver.repeated()
+        await harness.replay_all()
 
 
 async def test_updates_that_race_hand_overs_take_effect_once(tiny_runs: Harness) -> None:
