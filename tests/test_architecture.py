@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "starter.client.erasure": WIRE | {"activities.file_store", "starter.client"},
     "starter.serving": WIRE
     | {"starter.named", "starter.serving", "starter.workflow_tasks", "workflows.temporal.metrics"},
+    "starter.serving.telemetry": {"activities.first_text", "starter.serving", "workflows.temporal.metrics"},
     "starter.serving.streaming": WIRE | {"activities.stream"},
     "starter.cli": CLIENT | {"starter.cli", "starter.encryption", "starter.program"},
     "starter.cli.main": {"starter.cli", "starter.program", "starter.tracing.setting"},

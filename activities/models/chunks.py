@@ -40,7 +40,8 @@ class Chunks:
             return self.fault
         message = {"content": "".join(self._content) or None, "refusal": "".join(self._refusal) or None}
         choices = [{"message": message, "finish_reason": self._reason}] if self._chosen else []
-        return json.dumps({"choices": choices, "usage": self._usage, "model": self._model}).encode()
+        named = {"model": self._model} if self._model else {}
+        return json.dumps({"choices": choices, "usage": self._usage, **named}).encode()
 
     def _event(self, data: bytes) -> None:
         if data == b"[DONE]":
