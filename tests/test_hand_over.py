@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,10 +16,12 @@ from starter.client import Session
 from starter.client.calls import NoWorkerError
 from starter.client.connection import connect
 from starter.dev_server import EARLY
+from starter.tracing.session_traces import CALLERS
 from tests.harness import WAIT, Harness, ask, details_of, hand_overs, run_task, snapshot_when, timeless
 from tests.otlp import receiving
 from tests.servers import own_server
 from workflows.contract import Compact, Config, ContextPatch
+from workflows.wire import limits
 
 BANANA = "What colour is a banana?"
 EVENTS_A_RUN = 60
@@ -189,6 +192,27 @@ async def test_tasks_stay_in_the_traces_of_their_callers_over_hand_overs(tiny_ru
         assert 3 == len(set(calls))
         assert [] == receiver.repeated()
         await harness.replay_all()
+
+
+@pytest.mark.rare
+async def test_a_full_list_of_traced_tasks_is_handed_over(tiny_runs: Harness) -> None:
+    """A thousand of them, with ids as long as may be: what a header has beside the state. None is lost by it."""
+    with receiving():
+        harness = Harness(await connect(tiny_runs.temporal.service_client.config.target_host))
+        async with harness.worker():
+            session = await harness.open()
+            await session.pause()
+            ids = [f"{number:0128}" for number in range(limits.PENDING_TASKS)]
+            for batch in range(0, len(ids), 50):
+                await asyncio.gather(*(session.submit("", task_id=task_id) for task_id in ids[batch : batch + 50]))
+            await hand_over(session)
+            assert len(ids) == len((await session.snapshot()).pending)
+            history = await session.temporal.get_workflow_handle(session.id).fetch_history()
+            header = history.events[0].workflow_execution_started_event_attributes.header.fields[CALLERS]
+            assert set(ids) == json.loads(header.data).keys()
+            assert len(header.data) < 200 * limits.PENDING_TASKS
+            await session.close("discard")
+            await session.temporal.get_workflow_handle(session.id).result()
 
 
 async def test_updates_that_race_hand_overs_take_effect_once(tiny_runs: Harness) -> None:

@@ -1,5 +1,10 @@
 """Traces of OpenTelemetry, as a collector on loopback receives them from real programs."""
 
+import asyncio
+import json
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,11 +14,15 @@ from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 from temporalio.client import Client
 
+from activities import spans
 from activities.models.openai import OpenAIModel
+from starter.client import SessionClient
 from starter.client.connection import connect
 from starter.gateway.app import build_app
 from starter.gateway.settings import GatewaySettings
-from starter.tracing import session_traces
+from starter.tracing import session_traces, setting
+from starter.tracing.model_spans import Recording
+from starter.tracing.provider import SCOPE, otlp_provider
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
 from tests.openai_server import OpenAIServer, ok, refusal
 from tests.otlp import Receiver, receiving
@@ -25,8 +34,8 @@ PATH = ["SignalWorkflow:submit", "task Answer", "StartActivity:answer_question",
 
 
 @pytest.fixture(scope="module")
-def receiver() -> Iterator[Receiver]:
-    """A collector that the environment names."""
+def receiver(temporal: Client) -> Iterator[Receiver]:
+    """A collector that the environment names. The connection of all tests is not traced: it was there before."""
     with receiving() as receiver:
         yield receiver
 
@@ -153,7 +162,7 @@ async def test_a_trace_context_that_is_none_begins_a_trace_of_the_tasks_own(
 ) -> None:
     """Whatever a stranger sends in that header, the task runs."""
     session = await traced.open()
-    junk = [b"\xff", b"[]", b'{"traceparent": 7}', b'{"traceparent": "00-%s-%s-01"}' % (b"0" * 32, b"1" * 16)]
+    junk = [b"", b"\xff", b"[]", b'{"traceparent": 7}', b'{"traceparent": "00-%s-%s-01"}' % (b"0" * 32, b"1" * 16)]
     for number, data in enumerate(junk):
         headers = {session_traces.HEADER: Payload(metadata={"encoding": b"json/plain"}, data=data)}
         await _signal(temporal, session.id, {"task_id": f"t{number}", "input": BANANA}, headers)
@@ -161,6 +170,98 @@ async def test_a_trace_context_that_is_none_begins_a_trace_of_the_tasks_own(
         task = await receiver.span("task Answer", temporalWorkflowID=f"{session.id}/t{number}")
         assert "" == task.parent
         assert {"chat offline", "task Answer"} <= set(receiver.trace(task))
+
+
+async def test_a_trace_that_is_not_sampled_has_no_span_of_ours_at_all(server: Server, temporal: Client) -> None:
+    """Nor has a task whose caller is not traced, where the worker keeps none."""
+    with receiving(OTEL_TRACES_SAMPLER="traceidratio", OTEL_TRACES_SAMPLER_ARG="0") as receiver:
+        harness = Harness(await connect(server.address))
+        async with harness.worker():
+            session = await harness.open()
+            await ask(session, BANANA)
+            await ask(SessionClient(temporal, harness.queue).get(session.id), BANANA)
+        otlp_provider().force_flush()
+        assert [] == receiver.spans
+
+
+def test_contents_are_in_spans_only_where_they_are_asked_for() -> None:
+    """Of a model and of a tool; and what an error says is in none."""
+    for contents in (True, False):
+        with receiving() as receiver:
+            made = Recording(otlp_provider().get_tracer(SCOPE), contents=contents)
+            token = spans.recording.set(made)
+            with spans.model_call("openai", "small", lambda: [("system", "Be brief."), ("user", BANANA)]) as span:
+                span.answered(spans.Answered("Yellow.", "small-1", {"input_tokens": 9}))
+            with spans.tool_call("look_up", lambda: {"what": BANANA}) as span:
+                span.returned(lambda: ["Yellow."])
+            with pytest.raises(ValueError, match=BANANA), spans.tool_call("fails", lambda: None):
+                raise ValueError(BANANA)
+            with (
+                pytest.raises(ValueError, match=BANANA),
+                otlp_provider().get_tracer(SCOPE).start_as_current_span("sdk"),
+            ):
+                raise ValueError(BANANA)
+            spans.recording.reset(token)
+            otlp_provider().force_flush()
+        [chat], [tool] = receiver.named("chat small"), receiver.named("execute_tool look_up")
+        assert ("execute_tool", "look_up") == tuple(
+            tool.attributes[f"gen_ai.{n}"] for n in ("operation.name", "tool.name")
+        )
+        assert ["ValueError"] * 2 == [receiver.named(name)[0].failed for name in ("execute_tool fails", "sdk")]
+        if contents:
+            user = {"role": "user", "parts": [{"type": "text", "content": BANANA}]}
+            assert [user] == json.loads(chat.attributes["gen_ai.input.messages"])
+            assert "Yellow." in chat.attributes["gen_ai.output.messages"]
+            assert "Be brief." in chat.attributes["gen_ai.system_instructions"]
+            assert {"what": BANANA} == json.loads(tool.attributes["gen_ai.tool.call.arguments"])
+            assert ["Yellow."] == json.loads(tool.attributes["gen_ai.tool.call.result"])
+        else:
+            assert [] == [span.whole for span in receiver.spans if re.search("banana|Yellow|brief", span.whole)]
+
+
+@pytest.mark.parametrize("value", ["true", "span_only", "SPAN_AND_EVENT", "no_content", "event_only", "", "false"])
+def test_contents_are_asked_for_by_the_variable_of_the_conventions(value: str) -> None:
+    asked = value.lower() in {"true", "span_only", "span_and_event"}
+    assert asked == setting.contents_asked_for({setting.CONTENTS: value})
+
+
+@pytest.mark.parametrize(
+    ("environment", "on"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://localhost:4318/v1/traces"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+    ],
+)
+def test_traces_are_off_unless_an_endpoint_is_named(environment: dict[str, str], on: bool) -> None:
+    assert on == setting.asked_for(environment)
+
+
+async def test_off_no_event_has_a_header_and_nothing_of_opentelemetry_is_imported(harness: Harness) -> None:
+    session = await harness.open()
+    await session.submit(BANANA, task_id="a")
+    await session.submitted(BANANA, task_id="b")
+    for task_id in ("a", "b"):
+        await session.result(task_id, WAIT)
+    for workflow_id in (session.id, f"{session.id}/a"):
+        history = await harness.temporal.get_workflow_handle(workflow_id).fetch_history()
+        assert "_tracer-data" not in str(history.events)
+        assert "sessions-callers" not in str(history.events)
+    program = "import sys, worker, starter.gateway.app, starter.cli.main; print(sorted(sys.modules))"
+    loaded = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", program], cwd=ROOT)
+    assert b"opentelemetry.sdk" not in loaded
+
+
+def test_what_lacks_for_traces_is_a_warning_with_a_hint(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
+    monkeypatch.setitem(sys.modules, "starter.tracing.provider", None)
+    assert setting.tracing() is None
+    assert "pip install 'durable-sessions[otel]'" in caplog.text
 
 
 async def _signal(temporal: Client, session_id: str, body: object, headers: dict[str, Payload]) -> None:
