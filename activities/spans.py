@@ -39,6 +39,10 @@ class Span(Protocol):
         """What a tool gave."""
         ...
 
+    def failed(self, name: str) -> None:
+        """Of what nothing came, by the name of the error: for who raises that elsewhere."""
+        ...
+
 
 class Spans(Protocol):
     """What makes them. What is raised inside one ends it as failed, by the name of the error."""
@@ -61,6 +65,9 @@ class _Nothing:
         """Nobody looks."""
 
     def returned(self, result: Callable[[], Any]) -> None:
+        """Nobody looks."""
+
+    def failed(self, name: str) -> None:
         """Nobody looks."""
 
 

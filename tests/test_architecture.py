@@ -30,7 +30,8 @@ ALLOWED: dict[str, set[str]] = {
     "activities": WIRE | {"activities"},
     # Whether a new session's context fits is found out before it costs the id.
     "starter": set(),
-    "starter.exports": CLIENT | {"activities.files", "activities.stream", "workflows.frameworks", "workflows.kinds"},
+    "starter.exports": CLIENT
+    | {"activities.files", "activities.spans", "activities.stream", "workflows.frameworks", "workflows.kinds"},
     "starter.program": set(),
     "starter.worker_process": {"starter.program"},
     "starter.workflow_tasks": set(),

@@ -53,12 +53,12 @@ class Recording:
         with self._tracer.start_as_current_span(
             name, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
         ) as span:
+            recorded = _Recorded(span, contents=self._contents)
             try:
-                yield _Recorded(span, contents=self._contents)
+                yield recorded
             except BaseException as error:
-                named = error.type if isinstance(error, ApplicationError) and error.type else type(error).__name__
-                span.set_attribute("error.type", named)
-                span.set_status(Status(StatusCode.ERROR, named))
+                named = error.type if isinstance(error, ApplicationError) else None
+                recorded.failed(named or type(error).__name__)
                 raise
 
 
@@ -83,6 +83,11 @@ class _Recorded:
         """See `activities.spans`."""
         if self._contents:
             self.tell("gen_ai.tool.call.result", result())
+
+    def failed(self, name: str) -> None:
+        """See `activities.spans`."""
+        self._span.set_attribute("error.type", name)
+        self._span.set_status(Status(StatusCode.ERROR, name))
 
     def tell(self, name: str, content: Any) -> None:
         """Content as JSON; what is none, as text."""
