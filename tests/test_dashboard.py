@@ -14,7 +14,7 @@ from tests.openai_server import OpenAIServer, ok, refusal, streamed
 from tests.otlp import receiving
 from tests.servers import Server
 from tests.test_crashes import ROOT
-from tests.test_operations import OperatedWorker
+from tests.test_operations import PAGE, OperatedWorker
 
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy/grafana/sessions.json").read_text())
 ALERTS: dict[str, Any] = json.loads((ROOT / "deploy/prometheus/alerts.json").read_text())
@@ -35,6 +35,7 @@ def worker(server: Server, tmp_path: Path) -> Iterator[OperatedWorker]:
     process.kill()
 
 
+@pytest.mark.rare
 async def test_every_series_and_label_of_dashboard_and_alerts_is_one_of_a_worker(
     worker: OperatedWorker, temporal: Client, tmp_path: Path
 ) -> None:
@@ -92,3 +93,12 @@ def test_grafana_and_prometheus_find_all_that_they_need() -> None:
     assert all(re.fullmatch(r"\d+m", rule["for"]) for rule in RULES)
     assert all({"summary", "description"} == rule["annotations"].keys() for rule in RULES)
     assert not re.search("session_id|owner|task_id", " ".join(EXPRESSIONS))
+
+
+def test_the_page_names_every_series_that_they_use_and_says_what_to_do_at_every_alert() -> None:
+    """And a test of the page looks for those in what a worker serves."""
+    used = {re.sub("_bucket$", "", name) for expression in EXPRESSIONS for name, _ in _SERIES.findall(expression)}
+    assert set() == used - set(re.findall(r"`((?:temporal|sessions)_\w+)`", PAGE))
+    assert {rule["expr"] for rule in RULES} <= {
+        *(row.strip().strip("`").replace("\\|", "|") for row in re.findall(r"^\| (`.*?`) \|", PAGE, re.MULTILINE)),
+    }

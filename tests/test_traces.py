@@ -174,7 +174,7 @@ async def test_a_trace_context_that_is_none_begins_a_trace_of_the_tasks_own(
 
 async def test_a_trace_that_is_not_sampled_has_no_span_of_ours_at_all(server: Server, temporal: Client) -> None:
     """Nor has a task whose caller is not traced, where the worker keeps none."""
-    with receiving(OTEL_TRACES_SAMPLER="traceidratio", OTEL_TRACES_SAMPLER_ARG="0") as receiver:
+    with receiving(OTEL_TRACES_SAMPLER="parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG="0") as receiver:
         harness = Harness(await connect(server.address))
         async with harness.worker():
             session = await harness.open()
