@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -160,7 +161,8 @@ class WorkflowTraces(TracingWorkflowInboundInterceptor):
         self._callers.pop(record.task_id, None)
         if not workflow.unsafe.is_replaying():
             ended: Callable[..., None] = workflow.extern_functions()[Externs.ENDED]
-            ended(record, workflow.info().workflow_id, span)
+            with suppress(Exception):  # a session does not stand still over what watches it
+                ended(record, workflow.info().workflow_id, span)
 
 
 class _Outbound(WorkflowOutboundInterceptor):

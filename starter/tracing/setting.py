@@ -25,7 +25,7 @@ FLUSH_SECONDS = 3.0
 """For the last spans of a program that ends: a collector that is there needs a fraction of it."""
 
 _YES = frozenset({"true", "1", "span_only", "span_and_event"})
-_flushes: list[Callable[[], object]] = []
+_flushes: set[Callable[[], object]] = set()
 
 logger = logging.getLogger("sessions")
 
@@ -57,7 +57,7 @@ def tracing() -> "Tracing | None":
     from starter.tracing.interceptor import Tracing  # noqa: PLC0415 (imports OpenTelemetry)
 
     provider = otlp_provider()
-    _flushes.append(provider.force_flush)
+    _flushes.add(provider.force_flush)  # one for all connections of a process
     return Tracing(provider, contents=contents_asked_for())
 
 
