@@ -42,6 +42,7 @@ from starter.serving.refusals import Refusals
 from starter.serving.registration import register_search_attributes
 from starter.serving.settings import Settings, variable
 from starter.serving.streaming import Streaming
+from starter.tracing import setting as tracing
 from workflows.kinds.answer import AnswerWorkflow
 from workflows.kinds.countdown import CountdownWorkflow
 from workflows.kinds.summarise import SummariseWorkflow
@@ -205,6 +206,8 @@ def main() -> int:
         if dev:
             dev.stop()
         return 1
+    finally:
+        tracing.flush()
     return 0
 
 

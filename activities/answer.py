@@ -5,6 +5,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import files, stream
 from activities.beating import beating
+from activities.models.called import calling
 from activities.models.protocol import Attachment, LanguageModel, ModelReply, ModelRequest, TellingModel
 from workflows.wire.asking import asked_of
 from workflows.wire.errors import SessionError
@@ -33,7 +34,7 @@ class AnswerActivities:
                 asking = self._model.tell(request, out.text)
             else:
                 asking = self._model.reply(request)
-            reply = await beating(asking, _PAUSE)
+            reply = await calling(self._model, request, beating(asking, _PAUSE))
         return reply.model_copy(update={"model": self._model.name})
 
 

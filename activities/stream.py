@@ -10,13 +10,14 @@ a task begins anew: what was told before is void then. The text of the last one 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from temporalio import activity
 
+from activities import first_text
 from workflows.wire.encoding import json_bytes, plain
 from workflows.wire.limits import (
     ATTEMPTS_AN_ACTIVITY,
@@ -47,11 +48,12 @@ _TRUNCATED_BYTES = json_bytes({"type": TRUNCATED}) + 1
 class Emitter:
     """What one attempt has told so far. For the event loop of its activity alone.
 
-    `asked`: whether anybody sees it.
+    `asked`: whether anybody sees it; `first`: is called with its first text.
     """
 
-    def __init__(self, attempt: int, every: float, *, asked: bool) -> None:
+    def __init__(self, attempt: int, every: float, *, asked: bool, first: Callable[[], None] | None = None) -> None:
         self.asked = asked
+        self._first = first
         self._attempt, self._every = attempt, every
         self._parts: list[str | dict[str, Any]] = []
         self._run: list[str] = []
@@ -71,6 +73,9 @@ class Emitter:
         if text and self._fits(json_bytes(text) - 2 + (0 if self._run else 3)):
             self._run.append(text)
             self._news.set()
+            if self._first:
+                self._first()
+                self._first = None
 
     def event(self, kind: str, data: Any = None) -> None:
         """Something else that happens, by a name of the kind's own. One of more than 16 KiB is told as `truncated`.
@@ -159,7 +164,7 @@ async def emitting(every: float = STREAM_SECONDS) -> AsyncIterator[Emitter]:
     if before:  # an attempt has one stream, and goes on with it
         out = before[0]
     else:
-        out = Emitter(_number(activity.info()), every, asked=asked.get())
+        out = Emitter(_number(activity.info()), every, asked=asked.get(), first=first_text.note)
         if before is not None and out.asked:
             before.append(out)
     token = _open.set(out if out.asked else None)

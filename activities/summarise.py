@@ -4,6 +4,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.beating import beating
+from activities.models.called import calling
 from activities.models.protocol import LanguageModel, ModelReply, ModelRequest, SummarisingModel, SummaryRequest
 from workflows.wire.conversation import SUMMARY
 from workflows.wire.encoding import clip
@@ -32,7 +33,7 @@ class SummaryActivities:
             asking = self._model.summarise(request)
         else:
             asking = self._model.reply(_asked(request))
-        reply = await beating(asking, MODEL_HEARTBEAT_SECONDS / 2)
+        reply = await calling(self._model, _asked(request), beating(asking, MODEL_HEARTBEAT_SECONDS / 2))
         if reply.finish_reason in _NONE or not reply.text.strip():
             raise ApplicationError(f"ended by {reply.finish_reason}: {reply.text}", type=NO_SUMMARY, non_retryable=True)
         text = clip(reply.text, request.limit)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from activities import files as files  # noqa: PLC0414 (a name to import, if not by `*`)
+    from activities import spans as spans  # noqa: PLC0414 (a name to import, if not by `*`)
     from activities import stream as stream  # noqa: PLC0414 (a name to import, if not by `*`)
     from starter.client import Session, SessionClient
     from workflows.contract import (
@@ -62,6 +63,10 @@ def __getattr__(name: str) -> object:
         import activities.files as stored  # noqa: PLC0415
 
         return stored
+    if name == "spans":
+        import activities.spans as made  # noqa: PLC0415
+
+        return made
     if name == "stream":
         import activities.stream as told  # noqa: PLC0415
 

@@ -110,4 +110,4 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def llamaindex(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment that has the wheel and LlamaIndex."""
-    return environment_with(tmp_path_factory.mktemp("llamaindex"), wheel, "cli,llamaindex")
+    return environment_with(tmp_path_factory.mktemp("llamaindex"), wheel, "cli,llamaindex,otel")

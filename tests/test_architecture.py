@@ -30,18 +30,24 @@ ALLOWED: dict[str, set[str]] = {
     "activities": WIRE | {"activities"},
     # Whether a new session's context fits is found out before it costs the id.
     "starter": set(),
-    "starter.exports": CLIENT | {"activities.files", "activities.stream", "workflows.frameworks", "workflows.kinds"},
+    "starter.exports": CLIENT
+    | {"activities.files", "activities.spans", "activities.stream", "workflows.frameworks", "workflows.kinds"},
     "starter.program": set(),
     "starter.worker_process": {"starter.program"},
     "starter.workflow_tasks": set(),
     "starter.client": CLIENT | {"workflows.state.context", "starter.encryption", "starter.workflow_tasks"},
+    "starter.client.connection": WIRE | {"starter.encryption", "starter.tracing.setting"},
+    "starter.tracing": WIRE | {"activities.spans", "starter.tracing", "workflows.temporal.metrics"},
+    "starter.tracing.setting": {"starter.tracing"},
     "starter.encryption": WIRE | {"activities.file_store", "starter.encryption", "starter.named"},
     "starter.client.files": WIRE | {"activities.file_store"},
     "starter.client.erasure": WIRE | {"activities.file_store", "starter.client"},
     "starter.serving": WIRE
     | {"starter.named", "starter.serving", "starter.workflow_tasks", "workflows.temporal.metrics"},
+    "starter.serving.telemetry": {"activities.first_text", "starter.serving", "workflows.temporal.metrics"},
     "starter.serving.streaming": WIRE | {"activities.stream"},
     "starter.cli": CLIENT | {"starter.cli", "starter.encryption", "starter.program"},
+    "starter.cli.main": {"starter.cli", "starter.program", "starter.tracing.setting"},
     "starter.cli.serving": {
         "starter.cli",
         "starter.dev_loop",
@@ -50,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
         "starter.program",
     },
     "starter.cli.gateway": {"starter.cli", "starter.gateway", "starter.program", "starter.serving.logs"},
-    "starter.gateway": CLIENT | {"starter.gateway"},
+    "starter.gateway": CLIENT | {"starter.gateway", "starter.tracing.setting"},
     "starter.dev_loop": {"starter.dev_server", "starter.encryption", "starter.program", "starter.worker_process"},
     "starter.dev_server": set(),
     "starter.demo": CLIENT | {"starter.dev_server", "starter.program", "starter.worker_process"},
@@ -62,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
         "starter.dev_server",
         "starter.encryption",
         "starter.serving",
+        "starter.tracing.setting",
     },
     "benchmarks": {"benchmarks", "workflows", "activities", "starter", "worker"},
     # What a kind of somebody else's imports from `durable_sessions`.

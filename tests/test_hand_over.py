@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,10 +14,14 @@ from temporalio.service import RPCError
 
 from starter.client import Session
 from starter.client.calls import NoWorkerError
+from starter.client.connection import connect
 from starter.dev_server import EARLY
+from starter.tracing.session_traces import CALLERS
 from tests.harness import WAIT, Harness, ask, details_of, hand_overs, run_task, snapshot_when, timeless
+from tests.otlp import receiving
 from tests.servers import own_server
 from workflows.contract import Compact, Config, ContextPatch
+from workflows.wire import limits
 
 BANANA = "What colour is a banana?"
 EVENTS_A_RUN = 60
@@ -30,14 +35,15 @@ async def tiny_runs() -> AsyncIterator[Harness]:
         yield harness
 
 
-async def hand_over(session: Session, times: int = 1) -> None:
+async def hand_over(session: Session, times: int = 1, *, paused: bool = False) -> None:
     """Make the session continue as new that many times, with messages that change nothing."""
+    message = session.pause if paused else session.resume
     async with asyncio.timeout(WAIT):
         for _ in range(times):
             handle = session.temporal.get_workflow_handle(session.id)
             run = (await handle.describe()).run_id
             while (await handle.describe()).run_id == run:
-                await asyncio.gather(*(session.resume() for _ in range(10)))
+                await asyncio.gather(*(message() for _ in range(10)))
                 await session.snapshot()
 
 
@@ -161,6 +167,53 @@ async def test_all_that_a_session_knows_survives_a_hand_over(tiny_runs: Harness)
         counters.cancelled,
         counters.rejected,
     )
+
+
+async def test_tasks_stay_in_the_traces_of_their_callers_over_hand_overs(tiny_runs: Harness) -> None:
+    """The one that runs meanwhile, those that wait, and one that has the longest id."""
+    with receiving() as receiver:
+        harness = Harness(await connect(tiny_runs.temporal.service_client.config.target_host))
+        async with harness.worker():
+            session = await harness.open()
+            await session.submit("deploy", kind="Approve", task_id="runs")
+            await snapshot_when(session, lambda s: s.status == "waiting")
+            waiting = ["w", "w" * 128]
+            for task_id in waiting:
+                await session.submit(BANANA, task_id=task_id)
+            await hand_over(session, 2)
+            await session.respond("runs", "no")
+            for task_id in waiting:
+                await session.result(task_id, WAIT)
+        calls = []
+        for task_id, kind in (("runs", "Approve"), *((task_id, "Answer") for task_id in waiting)):
+            task = await receiver.span(f"task {kind}", sessions__task__id=task_id)
+            calls.append(task.parent)
+            assert ["SignalWorkflow:submit", f"task {kind}"] == receiver.path(task)
+            assert 1 == receiver.trace(task)[f"RunWorkflow:{kind}"]
+        assert 3 == len(set(calls))
+        assert [] == receiver.repeated()
+        await harness.replay_all()
+
+
+@pytest.mark.rare
+async def test_a_full_list_of_traced_tasks_is_handed_over(tiny_runs: Harness) -> None:
+    """A thousand of them, with ids as long as may be: what a header has beside the state. None is lost by it."""
+    with receiving():
+        harness = Harness(await connect(tiny_runs.temporal.service_client.config.target_host))
+        async with harness.worker():
+            session = await harness.open()
+            await session.pause()
+            ids = [f"{number:0128}" for number in range(limits.PENDING_TASKS)]
+            for batch in range(0, len(ids), 50):
+                await asyncio.gather(*(session.submit("", task_id=task_id) for task_id in ids[batch : batch + 50]))
+            await hand_over(session, paused=True)
+            assert len(ids) == len((await session.snapshot()).pending)
+            history = await session.temporal.get_workflow_handle(session.id).fetch_history()
+            header = history.events[0].workflow_execution_started_event_attributes.header.fields[CALLERS]
+            assert set(ids) == json.loads(header.data).keys()
+            assert len(header.data) < 200 * limits.PENDING_TASKS
+            await session.close("discard")
+            await session.temporal.get_workflow_handle(session.id).result()
 
 
 async def test_updates_that_race_hand_overs_take_effect_once(tiny_runs: Harness) -> None:

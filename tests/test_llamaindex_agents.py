@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client
 
 from starter.client import Session
+from starter.client.connection import connect
 from tests.environments import INSTALL_SECONDS, run
 from tests.harness import Harness
 from tests.llamaindex_host import KINDS, LONG, Host, asked, failure, hosting
+from tests.otlp import receiving
 from tests.servers import Server
 from tests.test_streaming import ended, text_said, until
 from workflows.contract import TaskRecord
@@ -57,6 +60,24 @@ async def test_model_and_tools_are_activities_that_run_once(harness: Harness, ag
     names = [event.activity_task_scheduled_event_attributes.activity_type.name for event in scheduled]
     assert ["llamaindex.shop.shop.model", "llamaindex.shop.tool.look_up", "llamaindex.shop.shop.model"] == names
     assert b'"look_up {\\"order\\":\\"A7\\"}"' == scheduled[1].user_metadata.summary.data
+
+
+async def test_calls_of_the_model_and_of_tools_have_spans_in_the_trace_of_the_caller(
+    llamaindex: Path, server: Server, temporal: Client, tmp_path: Path
+) -> None:
+    with receiving() as receiver:
+        traced = Harness(await connect(temporal.service_client.config.target_host))
+        async with traced.worker(), hosting(_host(llamaindex, tmp_path, server)) as host:
+            session = await traced.open()
+            await host.run(session, "look_up A7")
+            tool, task = await receiver.span("execute_tool look_up"), await receiver.span("task Shop")
+            chats = [span for span in receiver.spans if span.name.startswith("chat ")]
+    assert ["SignalWorkflow:submit", "task Shop"] == receiver.path(tool)[:2]
+    assert {tool.trace} == {span.trace for span in [task, *chats]}
+    assert [(2, 1), (4, 1)] == [
+        tuple(chat.attributes[f"gen_ai.usage.{n}_tokens"] for n in ("input", "output")) for chat in chats
+    ]
+    assert [] == [span.whole for span in receiver.spans if "42 euros" in span.whole]
 
 
 async def test_a_later_task_knows_what_was_said(harness: Harness, agents: Agents) -> None:

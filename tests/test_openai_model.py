@@ -79,13 +79,13 @@ def turn(given: Any, answered: Any) -> Turn:
 async def test_an_answer_comes_with_its_usage_and_no_patch(server: OpenAIServer, model: OpenAIModel) -> None:
     server.script.append(ok("Yellow.", {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}))
     reply = await model.reply(QUESTION)
-    assert reply == ModelReply(text="Yellow.", usage={"input_tokens": 12, "output_tokens": 3})
+    assert reply == ModelReply(text="Yellow.", model="m", usage={"input_tokens": 12, "output_tokens": 3})
 
 
 @pytest.mark.parametrize("usage", [None, {}, "many", {"prompt_tokens": None, "completion_tokens": "3"}])
 async def test_an_answer_is_not_lost_over_its_usage(server: OpenAIServer, model: OpenAIModel, usage: Any) -> None:
     server.script.append(ok("Yellow.", usage))
-    assert await model.reply(QUESTION) == ModelReply(text="Yellow.")
+    assert await model.reply(QUESTION) == ModelReply(text="Yellow.", model="m")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ async def test_an_answer_says_why_it_ended(
     server: OpenAIServer, model: OpenAIModel, given: str, told: str | None
 ) -> None:
     server.script.append(ok("Yell", finish_reason=given))
-    assert await model.reply(QUESTION) == ModelReply(text="Yell", finish_reason=told)
+    assert await model.reply(QUESTION) == ModelReply(text="Yell", model="m", finish_reason=told)
 
 
 @pytest.mark.parametrize("reason", [None, "", 7, {"type": "stop"}, "long" * 1_000])
@@ -121,14 +121,14 @@ async def test_what_a_model_says_when_it_refuses_is_the_answer(
     usage = {"prompt_tokens": 12, "completion_tokens": 3}
     server.script.append(ok(content, usage, refusal="I cannot help with that."))
     assert await model.reply(QUESTION) == ModelReply(
-        text=text, usage={"input_tokens": 12, "output_tokens": 3}, finish_reason="refusal"
+        text=text, usage={"input_tokens": 12, "output_tokens": 3}, finish_reason="refusal", model="m"
     )
 
 
 @pytest.mark.parametrize("empty", [None, "", " \n"])
 async def test_a_refusal_without_a_word_is_none(server: OpenAIServer, model: OpenAIModel, empty: str | None) -> None:
     server.script.append(ok("Yellow.", refusal=empty))
-    assert await model.reply(QUESTION) == ModelReply(text="Yellow.")
+    assert await model.reply(QUESTION) == ModelReply(text="Yellow.", model="m")
 
 
 async def test_it_is_a_language_model_known_by_its_name(model: OpenAIModel) -> None:
@@ -337,7 +337,7 @@ async def test_a_connection_cut_in_the_middle_is_worth_a_retry(server: OpenAISer
     server.script.append(ok(cut=True))
     error = await failure_of(model)
     assert (error.type, error.non_retryable) == ("APIConnectionError", False)
-    assert await model.reply(QUESTION) == ModelReply(text="Yellow.")
+    assert await model.reply(QUESTION) == ModelReply(text="Yellow.", model="m")
 
 
 async def test_an_absent_endpoint_is_worth_a_retry_and_named(environment: pytest.MonkeyPatch) -> None:
@@ -369,7 +369,7 @@ async def test_a_scheme_may_be_written_in_capitals(server: OpenAIServer, environ
 
 async def test_a_slow_answer_is_an_answer(server: OpenAIServer, model: OpenAIModel) -> None:
     server.script.append(ok(delay=0.2))
-    assert await model.reply(QUESTION) == ModelReply(text="Yellow.")
+    assert await model.reply(QUESTION) == ModelReply(text="Yellow.", model="m")
 
 
 async def test_cancellation_ends_the_request(server: OpenAIServer, model: OpenAIModel) -> None:

@@ -11,13 +11,14 @@ from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities import stream
+from activities import spans, stream
 from activities.beating import beating
 from activities.llamaindex.calls import ModelAnswer, ModelCall, Offered, ToolAnswer
 from activities.models.hiding import Secrets
 from activities.models.openai import RETRYABLE_REFUSALS
 from workflows.wire import limits
 from workflows.wire.encoding import carried, clip, plain
+from workflows.wire.errors import ErrorType
 
 _PAUSE = limits.MODEL_HEARTBEAT_SECONDS / 3
 """Between beats: one that comes late is made up for by the next."""
@@ -43,7 +44,13 @@ def model_activity(name: str, model: Any, tools: Mapping[str, Any]) -> Callable[
                 usable = [_tool(offered[t]) if t in offered else tools[t] for t in call.tools]
                 ask = partial(_told, out, model) if out.asked else model.achat_with_tools
                 asking = ask(usable, chat_history=messages, **call.options)
-            outcome = await _asked(asking, model)
+            with spans.model_call(type(model).__name__.lower(), _model_name(model), partial(_said, messages)) as span:
+                outcome = await _asked(asking, model)
+                if isinstance(outcome, ModelAnswer):
+                    text = _text_of(outcome.message.get("blocks"))
+                    span.answered(spans.Answered(text, None, outcome.usage, outcome.finish_reason))
+                else:
+                    span.failed(outcome.type or ErrorType.TASK_FAILED)
         # Raised in an except block it would carry the provider's error along, with its headers and the key.
         if isinstance(outcome, ApplicationError):
             raise outcome
@@ -61,7 +68,9 @@ def tool_activity(name: str, tool: Any) -> Callable[[dict[str, Any]], Awaitable[
     @activity.defn(name=name)
     async def call_tool(arguments: dict[str, Any]) -> ToolAnswer:
         try:
-            output = await beating(tool.acall(**arguments), _PAUSE)
+            with spans.tool_call(str(tool.metadata.name), lambda: arguments) as span:
+                output = await beating(tool.acall(**arguments), _PAUSE)
+                span.returned(lambda: output.content)
         except ApplicationError:
             raise
         except Exception as error:  # noqa: BLE001 (whatever a tool may raise)
@@ -109,6 +118,21 @@ async def _asked(asking: Awaitable[Any], model: Any) -> ModelAnswer | Applicatio
         usage=_usage_of(reply),
         finish_reason=_finish_reason_of(reply),
     )
+
+
+def _model_name(model: Any) -> str:
+    """What a model's provider calls it, where it says so."""
+    named = getattr(getattr(model, "metadata", None), "model_name", None)
+    return named if isinstance(named, str) and named else type(model).__name__
+
+
+def _said(messages: list[ChatMessage]) -> list[spans.Message]:
+    return [(message.role.value, message.content or "") for message in messages]
+
+
+def _text_of(blocks: Any) -> str:
+    found = blocks if isinstance(blocks, list) else []
+    return "".join(str(block.get("text", "")) for block in found if isinstance(block, dict))
 
 
 def _finish_reason_of(reply: Any) -> str | None:

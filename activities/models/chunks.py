@@ -19,6 +19,7 @@ class Chunks:
         self._refusal: list[str] = []
         self._reason: Any = None
         self._usage: Any = None
+        self._model: Any = None
         self._begun = False
         self._chosen = False
         self.whole = False
@@ -39,7 +40,8 @@ class Chunks:
             return self.fault
         message = {"content": "".join(self._content) or None, "refusal": "".join(self._refusal) or None}
         choices = [{"message": message, "finish_reason": self._reason}] if self._chosen else []
-        return json.dumps({"choices": choices, "usage": self._usage}).encode()
+        named = {"model": self._model} if self._model else {}
+        return json.dumps({"choices": choices, "usage": self._usage, **named}).encode()
 
     def _event(self, data: bytes) -> None:
         if data == b"[DONE]":
@@ -53,6 +55,7 @@ class Chunks:
             self.fault = data if self.fault is None else self.fault
             return
         self._usage = chunk.get("usage") or self._usage
+        self._model = chunk.get("model") or self._model
         for choice in _objects(chunk.get("choices")):
             if choice.get("index") in (None, 0):
                 self._choice(choice)

@@ -77,10 +77,11 @@ class _Choice(BaseModel):
 
 
 class _Completion(BaseModel):
-    """What we need of a chat completion. Usage and finish_reason are a courtesy: an answer is not lost over them."""
+    """What we need of a chat completion. All but the choices is a courtesy: an answer is not lost over it."""
 
     choices: list[_Choice]
     usage: Any = None
+    model: Any = None
 
 
 class _Address(NamedTuple):
@@ -251,6 +252,7 @@ class OpenAIModel:
             text=self._secrets.hide("\n\n".join(said)),
             usage=_usage(completion.usage),
             finish_reason=self._secrets.hide(reason) if isinstance(reason, str) else None,
+            model=self._secrets.hide(completion.model) if isinstance(completion.model, str) else None,
         )
 
     def _no_answer(self, fault: str, body: bytes, name: str, *, final: bool) -> ApplicationError:

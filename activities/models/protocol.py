@@ -86,7 +86,7 @@ class SummaryRequest(BaseModel):
 
 
 class ModelReply(BaseModel):
-    """The answer, what to remember of it in the session's context, what it cost, and the name of the model.
+    """The answer, what to remember of it in the session's context, what it cost, and the model that gave it.
 
     `finish_reason`: why it may not be the whole answer, `refusal` where it says why there is none.
     """

@@ -20,6 +20,7 @@ from starter.cli.app import app
 from starter.cli.completion import VARIABLE
 from starter.cli.exits import ExitCode, command_error
 from starter.program import COMMAND
+from starter.tracing import setting as tracing
 
 __all__ = ["COMMANDS", "app", "run"]
 
@@ -44,6 +45,8 @@ def run() -> int:
         failure = command_error(error)
         output.complain(failure.message)
         return failure.code
+    finally:
+        tracing.flush()
 
 
 def _explain(error: typer.TyperException) -> None:

@@ -8,6 +8,7 @@ from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
 
 from starter.encryption.setting import Sealed, codec_of, seal_files, sealed
+from starter.tracing.setting import tracing
 from workflows.wire.messages import DATA_CONVERTER
 
 DEFAULT_ADDRESS = "localhost:7233"
@@ -31,18 +32,23 @@ async def connect(
     """A client for `address`, or for what `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE` and the like or a profile say.
 
     `data_converter`: another one than sessions speak by, for kinds that bring their own; what the environment says of
-    encryption holds for either. Raises NoServerError where nothing answers, EncryptionError for keys that cannot be
-    used, and the SDK's ConfigError for a profile that does not exist.
+    encryption and of traces holds for either. Raises NoServerError where nothing answers, EncryptionError for keys that
+    cannot be used, and the SDK's ConfigError for a profile that does not exist.
     """
     codec = codec_of()
     seal_files(codec)
     config = ClientConfig.load_client_connect_config()
     target = address or config.get("target_host") or DEFAULT_ADDRESS
     config["target_host"] = target
+    traced = tracing()
+    interceptors = [traced] if traced else []
     try:
         if plugins:
-            return await Client.connect(**config, data_converter=data_converter, plugins=[*plugins, Sealed(codec)])
-        return await Client.connect(**config, data_converter=sealed(data_converter, codec))
+            sealing = [*plugins, Sealed(codec)]
+            return await Client.connect(
+                **config, data_converter=data_converter, plugins=sealing, interceptors=interceptors
+            )
+        return await Client.connect(**config, data_converter=sealed(data_converter, codec), interceptors=interceptors)
     except (RuntimeError, ValueError) as error:  # what the SDK raises when it cannot connect, or not to such an address
         raise NoServerError(
             f"no Temporal server at {target} ({_first_line(error)}); `make dev` starts one, "

@@ -16,6 +16,7 @@ from starter.gateway.entrance import Entrance
 from starter.gateway.keys import KeyFile
 from starter.gateway.openai import doors as openai
 from starter.gateway.settings import GatewaySettings
+from starter.tracing.setting import traced_requests
 
 
 def build_app(sessions: SessionClient, settings: GatewaySettings) -> ASGIApp:
@@ -28,7 +29,7 @@ def build_app(sessions: SessionClient, settings: GatewaySettings) -> ASGIApp:
         keys.keys()
     desk = Desk(sessions, settings)
     doors = [Route("/healthz", _healthy, methods=["GET"]), *openai.routes(desk), *agui.routes(desk)]
-    entrance = Entrance(Router(doors, redirect_slashes=False), settings, keys)
+    entrance = traced_requests(Entrance(Router(doors, redirect_slashes=False), settings, keys), sessions.temporal)
     if not settings.page:
         return entrance
     from starter.gateway.page.app import build_page  # noqa: PLC0415 (an extra, which most gateways do without)

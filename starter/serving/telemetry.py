@@ -11,6 +11,7 @@ from temporalio.runtime import (
     TelemetryFilter,
 )
 
+from activities.first_text import FIRST_TEXT
 from starter.serving import logs
 from starter.serving.settings import Settings, SettingsError
 from workflows.temporal.metrics import PENDING_TIME, RUN_TIME
@@ -45,5 +46,5 @@ def _prometheus(address: str) -> PrometheusConfig:
         counters_total_suffix=True,
         unit_suffix=True,
         durations_as_seconds=True,
-        histogram_bucket_overrides=dict.fromkeys((PENDING_TIME, RUN_TIME), BUCKETS),
+        histogram_bucket_overrides=dict.fromkeys((PENDING_TIME, RUN_TIME, FIRST_TEXT), BUCKETS),
     )
