@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,8 +19,9 @@ WAIT = 60.0
 class Receiver:
     """Verifies each request by the standard's own library; answers with `statuses`, in their order, then with 200."""
 
-    def __init__(self, *statuses: int, always: int = 200) -> None:
+    def __init__(self, *statuses: int, always: int = 200, tls: ssl.SSLContext | None = None) -> None:
         self.statuses, self.always = deque(statuses), always
+        self._tls = tls
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.bodies: list[dict[str, Any]] = []
         self.taken: list[dict[str, Any]] = []
@@ -35,7 +37,7 @@ class Receiver:
         await self.stop()
 
     async def start(self, port: int = 0) -> None:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", port)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

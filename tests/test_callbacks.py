@@ -2,28 +2,39 @@
 
 import asyncio
 import ipaddress
+import itertools
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 from temporalio.testing import ActivityEnvironment
 
 from activities import notify
 from activities.notify import Delivery, NotifyActivities, allowed_hosts, public, signing_secrets
 from starter.client import Session
 from starter.client.connection import connect
+from starter.client.erasure import Erasure
 from starter.dev_server import EARLY
 from starter.serving.settings import Settings, SettingsError
 from tests import canary
 from tests.harness import WAIT, Harness, hand_overs, run_task, snapshot_when
 from tests.receivers import HANG, SECRET, Receiver
 from tests.servers import Server, own_server, running
+from tests.test_crashes import WorkerProcess, stopping
 from workflows.contract import (
     CloseRequest,
     Config,
@@ -42,6 +53,9 @@ from workflows.wire.validation import parsed
 
 NOW = datetime(2026, 11, 29, 9, tzinfo=UTC)
 ALL = ["task", "question", "budget", "close"]
+EVENTS_A_NOTIFICATION = 9
+"""Of a session, at most: two of the child's start, one of its end, and three for each of the two times it is woken."""
+
 EVENTS_A_RUN = 60
 """The server suggests continue-as-new from here: every three tasks that are told of."""
 
@@ -275,6 +289,42 @@ async def test_a_name_with_one_private_address_among_its_addresses_is_refused() 
         notify.checked_address("a", ["93.184.216.34", "10.0.0.1"])
 
 
+async def test_a_connection_goes_to_the_address_that_was_looked_at_in_the_name_of_its_host(receiver: Receiver) -> None:
+    plain = urlsplit(f"http://hooks.example.com:{receiver.port}/told?by=sessions")
+    head = NotifyActivities(receiver.host, SECRET)._headers("msg_1", "{}")
+    assert 200 == await notify._post(plain, "127.0.0.1", receiver.port, head, "{}")
+    [(path, headers)] = receiver.requests
+    assert ("/told?by=sessions", f"hooks.example.com:{receiver.port}") == (path, headers["host"])
+
+
+async def test_a_receiver_has_to_show_a_certificate_of_its_name(tmp_path: Path) -> None:
+    asked: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate_of("hooks.example.com", tmp_path))
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    async with Receiver(tls=context) as receiver:
+        secure = urlsplit(f"https://hooks.example.com:{receiver.port}/")
+        with pytest.raises(ApplicationError, match=r"^NotifyUnreachable: hooks.example.com: ConnectError"):
+            await notify._post(secure, "127.0.0.1", receiver.port, {}, "{}")
+        assert (["hooks.example.com"], []) == (asked, receiver.requests)
+
+
+def certificate_of(name: str, folder: Path) -> Path:
+    """A certificate that its owner has signed, which nobody trusts, and its key."""
+    key, subject = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    begun = datetime.now(UTC) - timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), 1, begun, begun + timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    as_is = serialization.NoEncryption()
+    written = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, as_is)
+    place = folder / "certificate.pem"
+    place.write_bytes(written + certificate.public_bytes(serialization.Encoding.PEM))
+    return place
+
+
 async def test_all_secrets_sign_the_newest_first_and_without_one_nothing_leaves(receiver: Receiver) -> None:
     newer = "whsec_" + "A" * 32
     assert await attempt(receiver.host, receiver.url, f"{newer}, {SECRET}") is None
@@ -404,11 +454,9 @@ async def test_a_receiver_that_hangs_delays_no_task_and_no_close(tiny_runs: Serv
         assert "closed" == (await session.finished(WAIT)).status
         await receiver.until(lambda: len(receiver.requests) >= 5)
         assert [] == receiver.taken
-        await asyncio.gather(*(_end(session, number) for number in range(1, 6)))
-
-
-async def _end(session: Session, number: int) -> None:
-    await session.temporal.get_workflow_handle(notification_id(session.id, number)).terminate()
+        await receiver.stop()  # a worker that ends lets go on what hangs
+        for number in range(1, 6):
+            await session.temporal.get_workflow_handle(notification_id(session.id, number)).terminate()
 
 
 async def test_a_notification_outlives_its_worker_its_receiver_and_its_session(
@@ -424,8 +472,6 @@ async def test_a_notification_outlives_its_worker_its_receiver_and_its_session(
         await receiver.until(lambda: len(receiver.requests) == 1)
         await receiver.stop()
     receiver.always = 200
-    async with telling(tiny_runs, receiver) as again:
-        del again
     async with harness.worker(notifier=notifier):
         await receiver.start(receiver.port)
         await receiver.until(lambda: len(receiver.taken) == 1)
@@ -433,6 +479,29 @@ async def test_a_notification_outlives_its_worker_its_receiver_and_its_session(
     await harness.replay_all()
     assert [1] == [body["data"]["number"] for body in receiver.taken]
     assert 1 == len({headers["webhook-id"] for _, headers in receiver.requests})
+
+
+@pytest.mark.rare
+async def test_a_worker_that_is_killed_while_it_tells_loses_no_notification(
+    tiny_runs: Server, receiver: Receiver
+) -> None:
+    receiver.always = HANG
+    harness = Harness(await connect(tiny_runs.address))
+    settings = {"SESSIONS_NOTIFY_HOSTS": receiver.host, "SESSIONS_NOTIFY_SECRET": SECRET}
+    worker = WorkerProcess(tiny_runs.address, harness.queue, settings)
+    with stopping(worker):
+        worker.start()
+        session = await harness.open(config(receiver, default_kind="Answer"))
+        await run_task(session, "What colour is a banana?", task_id="banana")
+        await receiver.until(lambda: len(receiver.requests) == 1)
+        worker.kill()
+        receiver.always = 200
+        worker.start()
+        await receiver.until(lambda: len(receiver.taken) == 1)
+        assert await told_of(session, 1) is None
+    assert ["banana"] == [data["task"]["task_id"] for data in receiver.of("task")]
+    assert 1 == len({headers["webhook-id"] for _, headers in receiver.requests})
+    await harness.replay_all()
 
 
 async def test_a_cancelled_session_tells_of_its_end_and_of_its_tasks(tiny_runs: Server, receiver: Receiver) -> None:
@@ -445,6 +514,38 @@ async def test_a_cancelled_session_tells_of_its_end_and_of_its_tasks(tiny_runs: 
         await receiver.until(lambda: len(receiver.taken) == 3)
     assert {"a", "b"} == {data["task"]["task_id"] for data in receiver.of("task")}
     assert ["now"] == [data["mode"] for data in receiver.of("close")]
+
+
+async def test_an_erasure_ends_and_removes_what_is_not_delivered(
+    server: Server, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("starter.client.erasure.LAG_SECONDS", 0.3)
+    monkeypatch.setattr("starter.client.erasure.LOOK_SECONDS", 0.1)
+    receiver.always = 500
+    async with telling(server, receiver) as harness:
+        session = await harness.open(config(receiver))
+        await run_task(session, {"output": 1})
+        await receiver.until(lambda: len(receiver.requests) == 1)
+        erased = await Erasure(session.temporal, session.id).run()
+        assert {"Notification": 1, "Return": 1, "Session": 1} == erased.removed
+        with pytest.raises(RPCError):
+            await session.temporal.get_workflow_handle(notification_id(session.id, 1)).describe()
+
+
+async def test_what_a_notification_costs_does_not_grow_with_age(server: Server, receiver: Receiver) -> None:
+    async with telling(server, receiver) as harness:
+        plain, told = await harness.open(Config(default_kind="Return")), await harness.open(config(receiver))
+        lengths = []
+        for share in range(3):
+            for number in range(2):
+                for session in (plain, told):
+                    await run_task(session, {"output": number})
+                await receiver.until(lambda: len(receiver.taken) == 2 * share + number + 1)  # noqa: B023
+                assert await told_of(told, 2 * share + number + 1) is None
+            described = [await session.temporal.get_workflow_handle(session.id).describe() for session in (plain, told)]
+            lengths.append([one.history_length for one in described])
+    grown = [[after - before for before, after in zip(*two, strict=True)] for two in itertools.pairwise(lengths)]
+    assert [] == [(plain, told) for plain, told in grown if not 0 < told - plain <= 2 * EVENTS_A_NOTIFICATION]
 
 
 async def test_the_secret_is_in_no_history_and_no_log(

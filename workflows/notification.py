@@ -60,6 +60,7 @@ class NotificationWorkflow:
                 delivery,
                 start_to_close_timeout=timedelta(seconds=limits.NOTIFY_ATTEMPT_SECONDS * 2),
                 schedule_to_close_timeout=timedelta(seconds=limits.NOTIFY_SECONDS),
+                heartbeat_timeout=timedelta(seconds=limits.NOTIFY_HEARTBEAT_SECONDS),
                 retry_policy=RetryPolicy(
                     initial_interval=timedelta(seconds=limits.NOTIFY_RETRY_SECONDS),
                     maximum_interval=timedelta(seconds=limits.NOTIFY_LONGEST_PAUSE_SECONDS),

@@ -52,8 +52,8 @@ STATE_BYTES = 1_433 * KIB
 RECORDS_BYTES = 86 * KIB
 """Records without outputs. 200 ordinary ones take 85 KiB; beyond it the oldest lose labels, preview and error text."""
 
-REJECTED_BYTES = 22 * KIB
-"""Rejected entries; beyond it the oldest leave early."""
+REJECTED_BYTES = 21 * KIB
+"""Rejected entries, 100 of some 200 bytes; beyond it the oldest leave early."""
 
 PREVIEW_BYTES = 200
 """`input_preview`: one line of a table."""
@@ -215,6 +215,9 @@ NOTIFY_SECONDS = 86_400.0
 
 NOTIFY_ATTEMPT_SECONDS = 15.0
 """One attempt, from finding the address to the status of the answer: what Standard Webhooks asks senders to wait."""
+
+NOTIFY_HEARTBEAT_SECONDS = 5.0
+"""After that a worker that died while it told somebody counts as dead, as one that submits a scheduled task does."""
 
 NOTIFY_RETRY_SECONDS = 1.0
 """First pause between attempts; it doubles."""
