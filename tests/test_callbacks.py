@@ -213,7 +213,7 @@ def test_many_events_at_once_are_told_in_shares_by_number_and_by_bytes() -> None
 def test_a_notify_that_does_not_fit_is_refused_without_its_url(notify: Any, why: str) -> None:
     for model, body in ((Config, {}), (TaskRequest, {"task_id": "a", "input": 1})):
         with pytest.raises(SessionError, match=r"^InvalidRequest: notify\.") as refusal:
-            parsed(model, {**body, "notify": notify})  # type: ignore[type-var]
+            parsed(model, {**body, "notify": notify})
         assert why in str(refusal.value)
         assert "sesame" not in str(refusal.value)
 
