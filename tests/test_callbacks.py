@@ -5,6 +5,7 @@ import ipaddress
 import itertools
 import json
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from standardwebhooks import WebhookVerificationError
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
@@ -51,6 +54,7 @@ from workflows.wire.errors import SessionError
 from workflows.wire.notifications import Notice
 from workflows.wire.validation import parsed
 
+PAGE = (Path(__file__).resolve().parents[1] / "docs/callbacks.md").read_text()
 NOW = datetime(2026, 11, 29, 9, tzinfo=UTC)
 ALL = ["task", "question", "budget", "close"]
 EVENTS_A_NOTIFICATION = 9
@@ -375,6 +379,27 @@ def test_settings_of_notifications_are_checked_and_the_secret_is_shown_by_nothin
         with pytest.raises(SettingsError, match=f"^SESSIONS_NOTIFY_{name} is .*; it must") as refusal:
             Settings.from_environment({f"SESSIONS_NOTIFY_{name}": text})
         assert (name == "HOSTS") == (text in str(refusal.value))
+
+
+async def test_the_receiver_of_the_page_takes_what_is_signed_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 (our own page)
+    monkeypatch.setenv("SESSIONS_NOTIFY_SECRET", SECRET)
+    body = '{"type": "task", "data": {"number": 7}}'
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(names["app"]), base_url="http://r.example") as client:
+        signed = NotifyActivities("", SECRET)._headers("msg_1", body)
+        assert 204 == (await client.post("/sessions", content=body, headers=signed)).status_code
+        with pytest.raises(WebhookVerificationError):
+            await client.post("/sessions", content=body + " ", headers=signed)
+    assert "7 task\n" == capsys.readouterr().out
+
+
+def test_the_page_names_every_error() -> None:
+    errors = {value for value in vars(notify).values() if isinstance(value, str) and value.startswith("Notify")}
+    assert errors == set(re.findall(r"^\| `(Notify\w+)` \|", PAGE, re.MULTILINE))
 
 
 # --- on a server ------------------------------------------------------------------------------------------------------
