@@ -254,7 +254,7 @@ def test_an_address_inside_the_network_is_not_public(address: str) -> None:
     assert not public(ipaddress.ip_address(address))
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34"])
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34", "64:ff9b::5db8:d822"])
 def test_an_address_of_the_internet_is_public(address: str) -> None:
     assert public(ipaddress.ip_address(address))
 
@@ -276,6 +276,7 @@ async def attempt(hosts: str, url: str, secrets: str = SECRET) -> str | None:
         ("", "https://hooks.example.com/sesame", "NotifyHostNotAllowed final"),
         ("example.com", "https://hooks.example.com/sesame", "NotifyHostNotAllowed final"),
         ("hooks.example.com", "http://hooks.example.com/sesame", "NotifyHostNotAllowed final"),
+        ("hooks.example.com:80", "http://hooks.example.com/sesame", "NotifyHostNotAllowed final"),
         ("hooks.example.com", "https://hooks.example.com:8443/", "NotifyHostNotAllowed final"),
         ("127.0.0.1:9", "http://localhost:9/", "NotifyHostNotAllowed final"),
         ("127.0.0.1:9", "http://127.0.0.2:9/", "NotifyHostNotAllowed final"),
