@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -340,6 +341,15 @@ async def test_all_secrets_sign_the_newest_first_and_without_one_nothing_leaves(
     assert 1 == len(receiver.requests)
 
 
+@pytest.mark.parametrize("package", ["httpx", "standardwebhooks"])
+async def test_a_worker_without_the_extra_says_how_to_install_it(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert "NotifyExtraMissing again" == await attempt(receiver.host, receiver.url)
+    assert "pip install 'durable-sessions[notify]'" in notify._extra_missing().message
+
+
 async def test_a_receiver_that_is_gone_is_not_asked_again_and_any_other_answer_is(receiver: Receiver) -> None:
     receiver.statuses.extend((410, 301, 500, 404, 204))
     ends = [await attempt(receiver.host, receiver.url) for _ in range(5)]
@@ -530,6 +540,7 @@ async def test_a_worker_that_is_killed_while_it_tells_loses_no_notification(
     await harness.replay_all()
 
 
+@pytest.mark.rare
 async def test_a_cancelled_session_tells_of_its_end_and_of_its_tasks(tiny_runs: Server, receiver: Receiver) -> None:
     async with telling(tiny_runs, receiver) as harness:
         session = await harness.open(config(receiver))
@@ -542,6 +553,7 @@ async def test_a_cancelled_session_tells_of_its_end_and_of_its_tasks(tiny_runs: 
     assert ["now"] == [data["mode"] for data in receiver.of("close")]
 
 
+@pytest.mark.rare
 async def test_an_erasure_ends_and_removes_what_is_not_delivered(
     server: Server, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -558,6 +570,7 @@ async def test_an_erasure_ends_and_removes_what_is_not_delivered(
             await session.temporal.get_workflow_handle(notification_id(session.id, 1)).describe()
 
 
+@pytest.mark.rare
 async def test_what_a_notification_costs_does_not_grow_with_age(server: Server, receiver: Receiver) -> None:
     async with telling(server, receiver) as harness:
         plain, told = await harness.open(Config(default_kind="Return")), await harness.open(config(receiver))
