@@ -1,4 +1,7 @@
-"""Callbacks: others are told of a session's events, signed, at least once, and never at the expense of a task."""
+"""Callbacks: others are told of a session's events, signed, at least once, and never at the expense of a task.
+
+Long: what a session decides, what a worker lets out and what arrives are one promise.
+"""
 
 import asyncio
 import ipaddress
