@@ -25,6 +25,7 @@ from activities.files import keep_output
 from activities.fork import read_context
 from activities.models.named import model_named
 from activities.models.protocol import LanguageModel
+from activities.notify import NotifyActivities
 from activities.scheduled_tasks import remove_schedule, submit_scheduled
 from activities.summarise import SummaryActivities
 from activities.visibility import VisibilityActivities
@@ -47,6 +48,7 @@ from workflows.kinds.answer import AnswerWorkflow
 from workflows.kinds.countdown import CountdownWorkflow
 from workflows.kinds.summarise import SummariseWorkflow
 from workflows.kinds.unknown import UnknownKindWorkflow
+from workflows.notification import NotificationWorkflow
 from workflows.scheduled_task import ScheduledTaskWorkflow
 from workflows.session import SessionWorkflow
 from workflows.wire.messages import DATA_CONVERTER
@@ -68,6 +70,7 @@ def build_worker(
     kinds: Sequence[type] = KINDS,
     activities: Sequence[Any] = (),
     search_attributes: bool = False,
+    notifier: NotifyActivities | None = None,
     plugins: Sequence[Plugin] = (),
     interceptors: Sequence[Interceptor] = (),
     **options: Any,
@@ -75,16 +78,18 @@ def build_worker(
     """A worker for sessions and `kinds`.
 
     `activities`: what kinds of your own need; `search_attributes`: whether sessions may write theirs, which wedges them
-    where the namespace has none (`register_search_attributes` tells); `plugins` come before ours, `interceptors` are
+    where the namespace has none (`register_search_attributes` tells); `notifier`: what delivers notifications, none to
+    no host at all; `plugins` come before ours, `interceptors` are
     within ours; `options`: the SDK Worker's, before our defaults.
     """
     return Worker(
         client,
         task_queue=queue,
-        workflows=[SessionWorkflow, ScheduledTaskWorkflow, *kinds, UnknownKindWorkflow],
+        workflows=[SessionWorkflow, ScheduledTaskWorkflow, NotificationWorkflow, *kinds, UnknownKindWorkflow],
         activities=[
             AnswerActivities(model).answer_question,
             SummaryActivities(model).summarise,
+            (notifier or NotifyActivities()).deliver,
             VisibilityActivities(usable=search_attributes).search_attributes_usable,
             count_down,
             keep_output,
@@ -120,7 +125,7 @@ async def run(settings: Settings, dev: dev_server.DevServer | None, codec_port: 
     store_of()  # what cannot be used is told now and not by the first task
     named = [name.strip() for name in settings.kinds.split(",")] if settings.kinds else []
     plugins = [*installed_kinds(), *(plugin for name in named for plugin in kinds_named(name, variable("kinds")))]
-    check_kinds(plugins, [SessionWorkflow, ScheduledTaskWorkflow, *KINDS])
+    check_kinds(plugins, [SessionWorkflow, ScheduledTaskWorkflow, NotificationWorkflow, *KINDS])
     check_converters(plugins, DATA_CONVERTER)
     codec = _codec_server(dev, codec_port) if dev else None
     try:
@@ -134,7 +139,8 @@ async def run(settings: Settings, dev: dev_server.DevServer | None, codec_port: 
         model = model_named(settings.model)
         findable = await register_search_attributes(client)
         queue, options = task_queue(), {**settings.worker_options(), "deployment_config": deployment()}
-        async with build_worker(client, model, queue=queue, search_attributes=findable, **options):
+        notifier = NotifyActivities(settings.notify_hosts or "", settings.notify_secret or "")
+        async with build_worker(client, model, queue=queue, search_attributes=findable, notifier=notifier, **options):
             logger.info("worker ready: model %s, task queue %s", model.name, queue)
             await stopped.wait()
     finally:

@@ -34,6 +34,7 @@ from tests.servers import Server, running
 from worker import KINDS, build_worker
 from workflows.contract import Config, Snapshot, TaskRecord
 from workflows.kinds.unknown import UnknownKindWorkflow
+from workflows.notification import NotificationWorkflow
 from workflows.scheduled_task import ScheduledTaskWorkflow
 from workflows.session import SessionWorkflow
 from workflows.wire.messages import DATA_CONVERTER
@@ -84,7 +85,7 @@ def replayer(
     `session` may be another version of it.
     """
     return Replayer(
-        workflows=[session, ScheduledTaskWorkflow, *KINDS, *TEST_KINDS, UnknownKindWorkflow],
+        workflows=[session, ScheduledTaskWorkflow, NotificationWorkflow, *KINDS, *TEST_KINDS, UnknownKindWorkflow],
         data_converter=converter,
         plugins=[CarefulActivations()],
         **everywhere(runner),

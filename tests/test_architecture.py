@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "workflows.temporal": WIRE | {"workflows.state", "workflows.temporal", "activities"},
     "workflows.session": WIRE | {"workflows.state", "workflows.temporal", "activities"},
     "workflows.scheduled_task": WIRE | {"activities"},
+    "workflows.notification": WIRE | {"activities"},
     "workflows.kinds": WIRE | {"workflows.kinds", "activities"},
     "workflows.frameworks": WIRE | {"workflows.frameworks", "workflows.kinds", "activities"},
     "activities": WIRE | {"activities"},
@@ -45,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "starter.serving": WIRE
     | {"starter.named", "starter.serving", "starter.workflow_tasks", "workflows.temporal.metrics"},
     "starter.serving.telemetry": {"activities.first_text", "starter.serving", "workflows.temporal.metrics"},
+    "starter.serving.settings": WIRE | {"activities.notify"},
     "starter.serving.streaming": WIRE | {"activities.stream"},
     "starter.cli": CLIENT | {"starter.cli", "starter.encryption", "starter.program"},
     "starter.cli.main": {"starter.cli", "starter.program", "starter.tracing.setting"},

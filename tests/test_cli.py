@@ -19,7 +19,7 @@ from temporalio.client import Client
 
 from starter.cli import main
 from starter.cli.app import SERVERS
-from starter.cli.arguments import compaction
+from starter.cli.arguments import compaction, notification
 from starter.dev_server import DevServer
 from tests import command_lines
 from tests.command_lines import Ran
@@ -117,6 +117,23 @@ async def test_steering_a_session(run: Command, name: str) -> None:
         (await run(command, name)).out for command in ("pause", "resume")
     ]
     assert (6, "") == ((unknown := await run("cancel", name, "never-sent")).code, unknown.out)
+
+
+async def test_a_session_is_opened_with_an_address_to_tell_and_shows_its_host(run: Command, name: str) -> None:
+    url = "https://hooks.example.com/sesame"
+    opened = await run("open", name, "--notify", url, "--notify-on", "task,question")
+    assert (0, True) == (opened.code, "hooks.example.com, of task, question" in opened.out)
+    assert "sesame" not in opened.out
+    assert {"url": url, "on": ["task", "question"]} == json.loads((await run("show", name, "--json")).out)["config"][
+        "notify"
+    ]
+
+
+def test_what_is_told_needs_an_address_and_is_all_unless_said_otherwise() -> None:
+    assert notification(None, None) is None
+    assert ["task", "question", "budget", "close"] == (notification("https://a.example/", None) or {})["on"]
+    with pytest.raises(typer.BadParameter, match="--notify names the address"):
+        notification(None, "task")
 
 
 def test_the_bounds_of_a_compaction_need_its_kind() -> None:

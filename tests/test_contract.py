@@ -18,6 +18,7 @@ from workflows.contract import (
     ContextPatch,
     ContextPolicy,
     ForkSource,
+    Notify,
     PatchRequest,
     RespondRequest,
     RollbackRequest,
@@ -38,6 +39,7 @@ ERROR = {"type": "KeyError", "message": "'tea'"}
 EMPTY: dict[str, Any] = {"config": {}, "running": None, "pending": [], "recent": [], "counters": {}, "rejected": []}
 MINIMAL: dict[type[BaseModel], dict[str, Any]] = {
     Compact: {"kind": "Summarise"},
+    Notify: {"url": "https://hooks.example.com/", "on": ["task"]},
     Compaction: {"through": 0},
     Config: {},
     ConfigureRequest: {},
@@ -76,13 +78,14 @@ MINIMAL: dict[type[BaseModel], dict[str, Any]] = {
 # Section 3 of the design, field by field: names are added, never changed.
 NAMES: dict[type[BaseModel], str] = {
     Compact: "kind turns bytes",
+    Notify: "url on",
     Compaction: "through",
     Config: "owner title labels default_kind task_timeout cancel_grace max_pending idle_timeout on_failure read "
-    "transcript stream compact",
+    "transcript stream compact notify",
     ConfigureRequest: "owner title labels default_kind task_timeout cancel_grace max_pending idle_timeout "
-    "on_failure read transcript stream compact request_id",
+    "on_failure read transcript stream compact notify request_id",
     ContextPolicy: "read transcript write",
-    TaskRequest: "task_id input kind context on_busy not_before expires_at timeout task_queue labels stream",
+    TaskRequest: "task_id input kind context on_busy not_before expires_at timeout task_queue labels stream notify",
     CancelRequest: "task_id reason",
     RespondRequest: "task_id question_id value",
     CloseRequest: "mode reason",
@@ -160,7 +163,7 @@ def test_unknown_fields_are_refused_in_requests_and_ignored_elsewhere(model: typ
 
 
 def test_a_config_left_empty_has_the_defaults_of_the_contract() -> None:
-    nulls = dict.fromkeys(["owner", "title", "idle_timeout", "compact", "budget"])
+    nulls = dict.fromkeys(["owner", "title", "idle_timeout", "compact", "budget", "notify"])
     numbers = {"task_timeout": 3600, "cancel_grace": 30, "max_pending": 1000, "transcript": 20}
     others = {
         "labels": {},

@@ -23,6 +23,7 @@ WORST_NAME = EXPANDING[0] * limits.NAME_CHARS
 WORST_KIND = EXPANDING[0] * ((limits.SERVER_NAME_BYTES - 2) // 6)
 WORST_REASON = EXPANDING[0] * (limits.FINISH_REASON_BYTES // 6)
 WORST_LABELS = {"l": EXPANDING[0] * (limits.LABELS_BYTES // 6 - 2)}
+NOTIFY = {"url": "https://a/".ljust(limits.NOTIFY_URL_BYTES, "x"), "on": ["question"] * 4}
 KEYS = ["k" * (limits.READ_BYTES - 4)]
 
 
@@ -47,7 +48,7 @@ def full_session() -> SessionState:
     names = {"owner": WORST_NAME, "title": WORST_NAME, "labels": WORST_LABELS, "default_kind": WORST_KIND}
     queues = {"elsewhere": "q", WORST_KIND: WORST_KIND[: limits.QUEUES_BYTES // 12]}
     budget = {"b" * 255: 1.5, "c" * 230: 1}
-    state = session(**names, read=KEYS, queues=queues, compact={"kind": WORST_KIND}, budget=budget)
+    state = session(**names, read=KEYS, queues=queues, compact={"kind": WORST_KIND}, budget=budget, notify=NOTIFY)
     for number in range(limits.SEEN_IDS):
         asked = expanding(150) if number >= limits.SEEN_IDS - limits.RECORDS else ""
         ended(state, number, asked, expanding(200) if asked else "", write=False)
@@ -61,6 +62,7 @@ def full_session() -> SessionState:
         patch = PatchRequest(patch=ContextPatch(set={"a": f"{number}{expanding(4_000)}"}), request_id=str(number))
         state.patch_context(patch, NOW)
     options = {"kind": WORST_KIND, "labels": WORST_LABELS, "task_queue": WORST_KIND, "context": {"read": KEYS}}
+    options["notify"] = NOTIFY
     state.submit(request("r" * limits.ID_CHARS, input=expanding(limits.INPUT_BYTES - 100), **options), NOW)
     start(state)
     data = {"tool": "t", "arguments": {"text": expanding(limits.QUESTION_DATA_BYTES - 100)}}

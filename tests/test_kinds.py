@@ -25,6 +25,7 @@ from tests.servers import Server
 from worker import KINDS, build_worker
 from workflows.contract import Config, task_workflow_id
 from workflows.kinds.unknown import UnknownKindWorkflow
+from workflows.notification import NotificationWorkflow
 from workflows.scheduled_task import ScheduledTaskWorkflow
 from workflows.session import SessionWorkflow
 from workflows.wire.progress import Progress
@@ -82,7 +83,7 @@ async def test_half_an_emoji_in_what_a_kind_does_costs_no_task(harness: Harness)
 
 
 def test_sessions_and_the_kinds_that_come_with_them_do_without_the_sandbox() -> None:
-    ours = [SessionWorkflow, ScheduledTaskWorkflow, *KINDS, UnknownKindWorkflow]
+    ours = [SessionWorkflow, ScheduledTaskWorkflow, NotificationWorkflow, *KINDS, UnknownKindWorkflow]
     assert {False} == {workflow._Definition.must_from_class(one).sandboxed for one in ours}
 
 

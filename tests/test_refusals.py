@@ -80,6 +80,15 @@ async def test_a_child_that_the_server_refuses_ends_its_task_and_the_next_one_ru
     assert (alone.run_id, alone.context_version.after) == (None, None)
 
 
+async def test_a_refused_child_is_told_apart_from_a_notification_that_starts_with_it(narrow: Harness) -> None:
+    session = await narrow.open(Config.model_validate({"notify": {"url": "https://a.example/", "on": ["task"]}}))
+    async with asyncio.timeout(WAIT):
+        sent = [await session.submit(BANANA), await session.submit(1, kind=LONG), await session.submit(BANANA)]
+        ends = [how(await session.result(task_id, WAIT)) for task_id in sent]
+    assert [("completed", None), ("failed", "ChildRefused"), ("completed", None)] == ends
+    assert [] == (await session.snapshot()).rejected
+
+
 async def test_a_refused_child_submitted_by_update_ends_its_task_too(narrow: Harness) -> None:
     """The workflow task fails that took the update: it is told again, behind the signal that says what was refused."""
     session = await narrow.open()

@@ -20,6 +20,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SESSIONS_MODEL": "openai:some-model",
         "SESSIONS_KINDS": "shop:KINDS, billing.kinds:REFUNDS",
         "SESSIONS_FILES": "s3://bucket",
+        "SESSIONS_NOTIFY_HOSTS": "hooks.example.com",
+        "SESSIONS_NOTIFY_SECRET": "whsec_" + "A" * 32,
         "SESSIONS_FILE_BYTES": "7",
         "SESSIONS_LOG_FORMAT": "json",
         "SESSIONS_LOG_LEVEL": "debug",

@@ -6,8 +6,10 @@ The shapes themselves stand in `workflows/wire/`: `requests.py` (sent to a sessi
 
 from workflows.wire.ids import (
     CONTRACT_VERSION,
+    NOTIFICATION_TYPE,
     SCHEDULED_TASK_TYPE,
     SESSION_TYPE,
+    notification_id,
     schedule_id,
     scheduled_task_id,
     task_workflow_id,
@@ -33,6 +35,7 @@ from workflows.wire.requests import (
     ConfigureRequest,
     ContextPolicy,
     ForkSource,
+    Notify,
     PatchRequest,
     RespondRequest,
     RollbackRequest,
@@ -57,6 +60,7 @@ from workflows.wire.tasks import (
 __all__ = [
     "CONTRACT_VERSION",
     "ISOLATED",
+    "NOTIFICATION_TYPE",
     "SCHEDULED_TASK_TYPE",
     "SESSION_TYPE",
     "Answer",
@@ -75,6 +79,7 @@ __all__ = [
     "ForkSource",
     "InjectedContext",
     "LogEntry",
+    "Notify",
     "PatchRequest",
     "PendingEntry",
     "Question",
@@ -93,6 +98,7 @@ __all__ = [
     "TaskRequest",
     "Turn",
     "WaitingNotice",
+    "notification_id",
     "schedule_id",
     "scheduled_task_id",
     "task_workflow_id",

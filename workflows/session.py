@@ -38,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.temporal.backlog import Backlog
     from workflows.temporal.rest import Rest
     from workflows.temporal.running import TaskExecution
+    from workflows.temporal.telling import Telling
     from workflows.temporal.visibility import Visibility
     from workflows.wire.errors import ErrorType, SessionError
     from workflows.wire.fields import Request
@@ -77,6 +78,7 @@ class SessionWorkflow:
             self._start_error = _application_error(error) if isinstance(error, SessionError) else error
             self._state = new_state(StartRequest(), session_id, now)
         self._state.ledger.report_to(metrics.task_ended)
+        self._telling = Telling(self._state)
 
     @workflow.run
     async def run(self, *start: Any) -> Snapshot:  # noqa: ARG002 (`__init__` has read it; any arity must be taken)
@@ -88,6 +90,8 @@ class SessionWorkflow:
                 await self._step()
             except asyncio.CancelledError:
                 self._close_now(workflow.cancellation_reason())
+        self._state.tell_close()
+        await self._telling.done()
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._show()
         return self._state.snapshot()
@@ -127,6 +131,7 @@ class SessionWorkflow:
         self._state.pass_time(now)
         if self._execution:
             self._execution.carry_out()
+        self._telling.carry_out()
         looks = self._state.next_change(now), self._rest.next_look(self._state.idle_since(now), now)
         self._alarm.set(min(filter(None, looks), default=None))
 
@@ -182,7 +187,7 @@ class SessionWorkflow:
             or info.is_target_worker_deployment_version_changed()
             or self._rest.enough(self._state.idle_since(now), now)
         )
-        if not spent:
+        if not spent or self._telling.busy:
             return False
         if self._execution:
             return self._execution.can_be_left and not self._execution.ended
@@ -192,6 +197,8 @@ class SessionWorkflow:
     async def _hand_over(self) -> None:
         """Continue as new with the whole state; what arrived until then is in it, since handlers do not await."""
         await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._telling.busy:  # by what has come meanwhile
+            return
         state = self._state.model_dump(mode="json", exclude_none=True)
         workflow.continue_as_new({"state": state}, initial_versioning_behavior=_UPGRADE, memo=dict(workflow.memo()))
 

@@ -5,12 +5,12 @@ import re
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args
 
 import typer
 
 from workflows.contract import ISOLATED, ContextPolicy
-from workflows.wire.fields import Read
+from workflows.wire.fields import NotifyEvent, Read
 
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Session id.", show_default=False)]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id.", show_default=False)]
@@ -67,6 +67,13 @@ def compaction(kind: str | None, turns: int | None, size: int | None) -> dict[st
             "--compact-turns and --compact-bytes say when; --compact names the kind, say Summarise"
         )
     return None if kind is None else {"kind": kind, "turns": turns, "bytes": size}
+
+
+def notification(url: str | None, events: str | None) -> dict[str, Any] | None:
+    """What the options say of who is told; null is nobody."""
+    if url is None and events is not None:
+        raise typer.BadParameter("--notify-on says of what; --notify names the address")
+    return None if url is None else {"url": url, "on": events.split(",") if events else [*get_args(NotifyEvent)]}
 
 
 def pairs(texts: list[str] | None) -> dict[str, str]:

@@ -59,6 +59,12 @@ async def open(  # noqa: A001 (the command's name)
             "--budget", metavar="NAME=NUMBER", help="Pause once its tasks have used so much; may be repeated."
         ),
     ] = None,
+    notify: Annotated[
+        str | None, typer.Option(metavar="URL", help="Tell this address what happens; its host must be allowed.")
+    ] = None,
+    notify_on: Annotated[
+        str | None, typer.Option(metavar="EVENTS", help="With --notify: which of task,question,budget,close; else all.")
+    ] = None,
     values: Annotated[
         builtins.list[str] | None,
         typer.Option("--value", metavar="KEY=VALUE", help="Something it knows from the start; may be repeated."),
@@ -91,6 +97,7 @@ async def open(  # noqa: A001 (the command's name)
         "queues": a.pairs(queues) or None,
         "compact": a.compaction(compact, compact_turns, compact_bytes),
         "budget": a.numbers(budget) or None,
+        "notify": a.notification(notify, notify_on),
     }
     config = {name: value for name, value in asked.items() if value is not None}
     client = await connected()

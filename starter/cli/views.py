@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from starter.cli.difference import Difference
 from starter.cli.output import Bar, Facts, Part, Table, readable
@@ -12,6 +13,7 @@ from workflows.contract import (
     ContextView,
     Counters,
     LogEntry,
+    Notify,
     PendingEntry,
     Question,
     RejectedEntry,
@@ -45,6 +47,7 @@ def session(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Pa
             "started": moment(snapshot.started_at),
             "context": f"version {snapshot.context_version}",
             "compact": compaction(config.compact) if config.compact else None,
+            "notify": notification(config.notify) if config.notify else None,
             "tasks": counted(snapshot.counters),
             "used": used(snapshot.usage, config.budget),
             "asks": question(asks) if asks else None,
@@ -65,6 +68,11 @@ def session(snapshot: Snapshot, progress: Progress | None = None) -> Iterator[Pa
 def compaction(compact: Compact) -> str:
     """When old turns are summed up, and by what."""
     return f"by {compact.kind}, beyond {compact.turns} turns or {compact.bytes:,} bytes of them"
+
+
+def notification(notify: Notify) -> str:
+    """Who is told, and of what; not the whole address, which may have a token in it."""
+    return f"{urlsplit(notify.url).netloc}, of {', '.join(notify.on)}"
 
 
 def used(usage: Mapping[str, float], budget: Mapping[str, float] | None) -> str:

@@ -10,7 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from workflows.contract import SCHEDULED_TASK_TYPE, SESSION_TYPE
+from workflows.contract import NOTIFICATION_TYPE, SCHEDULED_TASK_TYPE, SESSION_TYPE
 
 PROGRAMMING_ERRORS = (
     TypeError,
@@ -39,7 +39,7 @@ class _Inbound(ActivityInboundInterceptor):
             return await super().execute_activity(input)
         except PROGRAMMING_ERRORS as error:
             # A session's own activities are repeated until the code is mended: a session must not fail over it, nor a
-            # schedule lose one of its times.
-            if activity.info().workflow_type in {SESSION_TYPE, SCHEDULED_TASK_TYPE}:
+            # schedule lose one of its times, nor a notification its day.
+            if activity.info().workflow_type in {SESSION_TYPE, SCHEDULED_TASK_TYPE, NOTIFICATION_TYPE}:
                 raise
             raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error

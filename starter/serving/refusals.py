@@ -24,7 +24,7 @@ from temporalio.service import RPCError
 
 from starter.serving.activations import Activate
 from starter.workflow_tasks import failed_workflow_task
-from workflows.contract import SESSION_TYPE, ErrorInfo, RefusalNotice
+from workflows.contract import NOTIFICATION_TYPE, SESSION_TYPE, ErrorInfo, RefusalNotice
 from workflows.wire import limits
 from workflows.wire.encoding import clip
 from workflows.wire.errors import ErrorType
@@ -56,7 +56,7 @@ class Refusals:
         session_id, _, task_id = info.workflow_id.partition("/")
         if info.workflow_type == SESSION_TYPE:
             session_id, task_id = info.workflow_id, ""
-        elif info.parent is None or not task_id or info.parent.workflow_id != session_id:
+        elif info.parent is None or not task_id or info.parent.workflow_id != session_id or _tells(info.workflow_type):
             return activate
         loop, told = asyncio.get_running_loop(), _Told()
 
@@ -91,12 +91,16 @@ class Refusals:
         logger.warning("the server refuses what a task needs: %s", notice.error.type, extra=extra)
 
 
+def _tells(workflow_type: str) -> bool:
+    """Whether it is no task, but delivers notifications."""
+    return workflow_type == NOTIFICATION_TYPE
+
+
 def _told(completion: WorkflowActivationCompletion) -> _Told | None:
     """What the server is about to be told; null for an answer without commands, as to a query."""
     commands = completion.successful.commands
-    started = [
-        c.start_child_workflow_execution.workflow_id for c in commands if c.HasField("start_child_workflow_execution")
-    ]
+    children = [c.start_child_workflow_execution for c in commands if c.HasField("start_child_workflow_execution")]
+    started = [child.workflow_id for child in children if not _tells(child.workflow_type)]
     result = any(command.HasField("complete_workflow_execution") for command in commands)
     return _Told(started[0] if started else None, result) if commands else None
 

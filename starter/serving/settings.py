@@ -14,7 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from temporalio.worker import PollerBehaviorSimpleMaximum
 
+from activities.notify import allowed_hosts, signing_secrets
 from workflows.wire.limits import FILE_BYTES, STREAM_THROTTLE_SECONDS
+
+_SECRET = {"notify_secret"}  # fields whose values no message shows
 
 STICKY_SECONDS = 4.0
 """What comes for a cached session waits this long for the worker that has it; then any other takes it, and replays. Who
@@ -40,6 +43,16 @@ def _names(text: str) -> str:
     return text
 
 
+def _hosts(text: str) -> str:
+    allowed_hosts(text)
+    return text
+
+
+def _secrets(text: str) -> str:
+    signing_secrets(text)
+    return text
+
+
 class SettingsError(ValueError):
     """A variable that does not fit; the message names it, in one line."""
 
@@ -62,6 +75,18 @@ class Settings(BaseModel):
         None,
         description="Where stored files are: `file:///folder`, which all workers and clients share, or "
         "`s3://bucket/folder`. Off: an output over 128 KiB is lost, and no file is taken.",
+    )
+    notify_hosts: Annotated[str, AfterValidator(_hosts)] | None = Field(
+        None,
+        description="Hosts that notifications may go to, separated by commas: `hooks.example.com` (https, port 443), "
+        "`hooks.example.com:8443`, or a literal address as `127.0.0.1:8080`, which alone may be a private one, and "
+        "without TLS. Off: none leaves.",
+    )
+    notify_secret: Annotated[str, AfterValidator(_secrets)] | None = Field(
+        None,
+        repr=False,
+        description="What notifications are signed with: `whsec_` and 24 to 64 bytes in base64. Several, separated by "
+        "commas, all sign: the new one first, until no receiver needs the old one.",
     )
     file_bytes: int = Field(
         FILE_BYTES, ge=1, description="The largest file. A long video is within it; more is a mistake, or an attack."
@@ -121,7 +146,9 @@ class Settings(BaseModel):
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
             what = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
-            raise SettingsError(f"{variable(str(problem['loc'][0]))} is {problem['input']!r}; it {what}") from None
+            field = str(problem["loc"][0])
+            shown = "set" if field in _SECRET else repr(problem["input"])
+            raise SettingsError(f"{variable(field)} is {shown}; it {what}") from None
 
     def worker_options(self) -> dict[str, Any]:
         """What of the settings the SDK's Worker takes."""

@@ -31,9 +31,10 @@ def left(sums: Figures, budget: Figures | None) -> dict[str, int | float] | None
 
 def spent(sums: Figures, budget: Figures | None) -> str | None:
     """What of the budget has been reached, in words; null while nothing has."""
-    reached = [
-        f"{name} {sums.get(name, 0):g} of {number:g}"
-        for name, number in (budget or {}).items()
-        if sums.get(name, 0) >= number
-    ]
-    return ", ".join(reached) or None
+    figures = reached(sums, budget)
+    return ", ".join(f"{name} {used:g} of {number:g}" for name, (used, number) in figures.items()) or None
+
+
+def reached(sums: Figures, budget: Figures | None) -> dict[str, tuple[int | float, int | float]]:
+    """What of the budget has been reached: how much was used, and of how much."""
+    return {name: (sums.get(name, 0), number) for name, number in (budget or {}).items() if sums.get(name, 0) >= number}

@@ -1,16 +1,16 @@
 """The pending list: accepted tasks that have not started, in the order their submission earned. Pure state."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, PrivateAttr
 
-from workflows.contract import Config, ContextPolicy, PendingEntry, TaskRecord, TaskRequest
+from workflows.contract import Config, ContextPolicy, Notify, PendingEntry, TaskRecord, TaskRequest
 from workflows.wire import fields as f
 from workflows.wire import limits
 from workflows.wire.encoding import model_bytes, preview
 from workflows.wire.fields import Carried
-from workflows.wire.validation import check_input
+from workflows.wire.validation import check_input, known_fields_of
 
 
 class PendingTask(Carried):
@@ -33,6 +33,7 @@ class PendingTask(Carried):
     on_busy: f.OnBusy = "enqueue"
     stream: bool | None = None
     compacts: int | None = None
+    notify: Annotated[Notify | None, known_fields_of(Notify)] = None
     submitted_at: f.Timestamp
 
     @classmethod
@@ -54,6 +55,7 @@ class PendingTask(Carried):
             task_queue=request.task_queue or config.queues.get(kind),
             labels=request.labels,
             on_busy=request.on_busy or "enqueue",
+            notify=request.notify,
             stream=(config.stream if request.stream is None else request.stream) or None,
             submitted_at=now,
         )

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 from workflows.contract import (
     CancelRequest,
@@ -18,6 +18,7 @@ from workflows.contract import (
     ContextPatch,
     ErrorInfo,
     ForkSource,
+    Notify,
     PatchRequest,
     RefusalNotice,
     RespondRequest,
@@ -33,12 +34,13 @@ from workflows.state import budget, compaction
 from workflows.state.answered import AnsweredRequests
 from workflows.state.context import SessionContext
 from workflows.state.ledger import Ledger, error_info, final_record, rejected_entry
+from workflows.state.notices import Outbox, budget_reached, question_asked, session_closed, task_ended
 from workflows.state.pending import PendingList, PendingTask
 from workflows.state.running_task import RunningTask
 from workflows.wire import limits
 from workflows.wire.encoding import model_bytes
 from workflows.wire.errors import ErrorType, SessionError
-from workflows.wire.fields import PausedBy, SessionStatus, TaskStatus, Timestamp
+from workflows.wire.fields import NotifyEvent, PausedBy, SessionStatus, TaskStatus, Timestamp
 from workflows.wire.validation import check_output, check_question, known_fields_of
 
 _CLOSE_ORDER = ("drain", "discard", "now")
@@ -49,6 +51,7 @@ class SessionState(BaseModel):
 
     `usage`: what its tasks have used, summed up by name.
     `compacted`: the version of the context at which it last submitted a compaction.
+    `told`: how many notifications there were; null where there was none.
     """
 
     session_id: str
@@ -67,6 +70,18 @@ class SessionState(BaseModel):
     refused: dict[str, ErrorInfo] = Field(default_factory=dict)
     answered: AnsweredRequests = Field(default_factory=AnsweredRequests)
     compacted: int | None = None
+    told: int | None = None
+    _outbox: Outbox = PrivateAttr(default_factory=Outbox)
+
+    @property
+    def outbox(self) -> Outbox:
+        """What others are to be told of. Not carried: a run takes all of it out before it hands over, or ends."""
+        return self._outbox
+
+    def tell_close(self) -> None:
+        """Note that others are to be told of the session's end."""
+        if self.closing:
+            self._tell("close", self.config.notify, session_closed(self.closing, self.ledger.counters))
 
     def submit(self, request: TaskRequest, now: datetime) -> TaskRecord:
         """Accept a task, or recognise one that is known, and say how it stands. Raises what `accept` raises."""
@@ -122,6 +137,8 @@ class SessionState(BaseModel):
             check_question(notice.question)
         running = self._running(notice.task_id)
         if running and running.may_be(notice.run_id):
+            if notice.question and notice.question != running.waiting_for:
+                self._tell_of(running.task, "question", question_asked(running.task.task_id, notice.question))
             running.waiting_for = notice.question
             self.ledger.make_room(model_bytes(notice.question) if notice.question else 0)
         elif notice.question:
@@ -284,7 +301,9 @@ class SessionState(BaseModel):
         elif running.refused is not None and error is not None and error.type == ErrorType.TASK_TERMINATED:
             error = SessionError(running.refused.type, running.refused.message)
         error = self._ended_badly(running.task, status, error, now)
-        self.ledger.finish(running.final_record(status, now, error, after=after, **known))
+        record = running.final_record(status, now, error, after=after, **known)
+        self.ledger.finish(record)
+        self._tell_of(running.task, "task", task_ended(record))
         self.running = None
         self.active_at = now
         self.usage = budget.added(self.usage, known.get("usage"), self.config.budget)
@@ -364,8 +383,21 @@ class SessionState(BaseModel):
         return any(task.compacts is None for task in chain(running, others))
 
     def _keep_to_budget(self) -> None:
-        if budget.spent(self.usage, self.config.budget):
+        reached = budget.reached(self.usage, self.config.budget)
+        if reached and self.paused_by != "budget":
+            self._tell("budget", self.config.notify, budget_reached(reached))
+        if reached:
             self.pause("budget")
+
+    def _tell_of(self, task: PendingTask, event: NotifyEvent, data: dict[str, Any]) -> None:
+        """Have others told of a task; of a compaction, which nobody asked for, nobody is."""
+        if task.compacts is None:
+            self._tell(event, task.notify or self.config.notify, data)
+
+    def _tell(self, event: NotifyEvent, notify: Notify | None, data: dict[str, Any]) -> None:
+        if notify is not None and event in notify.on:
+            self.told = (self.told or 0) + 1
+            self._outbox.add(self.told, event, notify.url, data)
 
     def _compact(self, now: datetime) -> None:
         """Submit a task that takes the oldest turns out of the transcript, before all that waits, where that is due.
@@ -434,4 +466,6 @@ class SessionState(BaseModel):
     def _end_waiting(self, task: PendingTask, status: TaskStatus, error: SessionError, now: datetime) -> None:
         self.pending.remove(task)
         self.active_at = now
-        self.ledger.finish(final_record(task, status, now, error))
+        record = final_record(task, status, now, error)
+        self.ledger.finish(record)
+        self._tell_of(task, "task", task_ended(record))

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -59,6 +60,30 @@ def _not_reserved(value: str) -> str:
     for prefix in _SERVERS_OWN:
         if value.startswith(prefix):
             raise ValueError(f"names that begin with {prefix} are the server's own")
+    return value
+
+
+_URL = re.compile(r"https?://[!#-;=?-\[\]_a-z~]+\Z", re.ASCII)
+"""Printable ASCII but for what JSON or a header would have to escape; names in other letters come as punycode."""
+
+
+def _a_url(value: str) -> str:
+    # None of these messages may show the value: people write passwords and tokens into it.
+    if len(value) > limits.NOTIFY_URL_BYTES:
+        raise ValueError(f"the URL weighs more than {limits.NOTIFY_URL_BYTES} bytes")
+    if not _URL.match(value):
+        raise ValueError("must be https://host/path in ASCII, or http:// where the worker's operator allows that")
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("its host or port cannot be read") from None
+    if "@" in parts.netloc:
+        raise ValueError("no user and password in the URL: notifications are signed")
+    if not host:
+        raise ValueError("it names no host")
+    if parts.fragment:
+        raise ValueError("what is behind a # is sent to nobody")
     return value
 
 
@@ -120,6 +145,9 @@ Choices = Annotated[list[Text], _at_most(limits.QUESTION_BYTES, "choices")]
 Usage = Annotated[dict[Text, int | float], _at_most(limits.USAGE_BYTES, "figures")]
 Amount = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
 Budget = Annotated[dict[Name, Amount], Field(min_length=1), _at_most(limits.BUDGET_BYTES, "figures")]
+NotifyEvent = Literal["task", "question", "budget", "close"]
+NotifyUrl = Annotated[str, AfterValidator(_a_url)]
+NotifyEvents = Annotated[list[NotifyEvent], Field(min_length=1, max_length=4)]
 FinishReason = Annotated[Text | None, AfterValidator(_unless_whole)]
 """Why an answer may not be the whole one it looks like: `length`, `content_filter`, `refusal`, or the model's own word.
 Null where it ended by itself, which models call `stop`."""

@@ -5,11 +5,17 @@ from datetime import UTC, datetime
 CONTRACT_VERSION = 1
 SESSION_TYPE = "Session"  # the workflow type; refused as a task's kind
 SCHEDULED_TASK_TYPE = "ScheduledTask"  # of what a schedule starts, which submits a task
+NOTIFICATION_TYPE = "Notification"  # of what tells others of a session's events
 
 
 def task_workflow_id(session_id: str, task_id: str) -> str:
     """The workflow id of a task: the only place that builds it."""
     return f"{session_id}/{task_id}"
+
+
+def notification_id(session_id: str, number: int) -> str:
+    """The workflow id of what tells of a session's events from that number on: no task's, whose ids have no slash."""
+    return f"{session_id}/notify/{number}"
 
 
 def schedule_id(session_id: str, schedule: str) -> str:

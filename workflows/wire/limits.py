@@ -52,8 +52,8 @@ STATE_BYTES = 1_433 * KIB
 RECORDS_BYTES = 86 * KIB
 """Records without outputs. 200 ordinary ones take 85 KiB; beyond it the oldest lose labels, preview and error text."""
 
-REJECTED_BYTES = 22 * KIB
-"""Rejected entries; beyond it the oldest leave early."""
+REJECTED_BYTES = 21 * KIB
+"""Rejected entries, 100 of some 200 bytes; beyond it the oldest leave early."""
 
 PREVIEW_BYTES = 200
 """`input_preview`: one line of a table."""
@@ -117,6 +117,9 @@ FINISH_REASON_BYTES = 64
 
 REFUSED_STARTS = 5
 """Tasks remembered that the server refused to start before the session had taken them: one at a time is started."""
+
+NOTIFY_URL_BYTES = 512
+"""Where notifications go: twice the length of what services give out for it."""
 
 REASON_CHARS = 500
 """A reason given with a cancel or a close."""
@@ -194,6 +197,37 @@ events as one task, and writes the whole state once more: 660 KB of a full sessi
 REST_SECONDS = 10.0
 """How long a session has to rest before. A hand-over takes a tenth of a second, in which a message would have to wait;
 people who talk pause for some seconds, and whoever is silent for ten is seldom back in that tenth."""
+
+# --- notifications ----------------------------------------------------------------------------------------------------
+
+NOTICE_OUTPUT_BYTES = 8 * KIB
+"""An output that a notification carries, some 1,300 words. It is in the histories of the session, of what delivers it,
+and is sent again with each attempt; a larger one is asked for by its task's id."""
+
+NOTICES_AT_ONCE = 50
+"""Notifications that one execution delivers, each by an activity of its own: a close may end a thousand tasks."""
+
+NOTICES_BYTES = 256 * KIB
+"""The same by weight: it starts them all in one workflow task, of which the server takes 4 MiB."""
+
+NOTIFY_SECONDS = 86_400.0
+"""How long a notification is tried: a day, in which somebody will have looked at a receiver that is down."""
+
+NOTIFY_ATTEMPT_SECONDS = 15.0
+"""One attempt, from finding the address to the status of the answer: what Standard Webhooks asks senders to wait."""
+
+NOTIFY_HEARTBEAT_SECONDS = 5.0
+"""After that a worker that died while it told somebody counts as dead, as one that submits a scheduled task does."""
+
+NOTIFY_RETRY_SECONDS = 1.0
+"""First pause between attempts; it doubles."""
+
+NOTIFY_LONGEST_PAUSE_SECONDS = 600.0
+"""The longest: a receiver that is back is told within ten minutes, and one that stays away costs 150 requests a day."""
+
+NOTIFY_ATTEMPTS_AT_ONCE = 20
+"""Attempts under way from one worker to one host. One that hangs holds no more of the worker's thousand activities, so
+that tasks have the rest."""
 
 # --- timeouts -------------------------------------------------------------------------------------------------------
 

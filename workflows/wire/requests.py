@@ -18,6 +18,13 @@ class Compact(Request):
     bytes: f.CompactBytes = limits.COMPACT_BYTES
 
 
+class Notify(Request):
+    """Where to tell of what happens: `url` is sent the events that `on` names, signed; see `docs/callbacks.md`."""
+
+    url: f.NotifyUrl
+    on: f.NotifyEvents
+
+
 class Config(Request):
     """How a session behaves. Durations in seconds; `idle_timeout` null means never.
 
@@ -25,6 +32,7 @@ class Config(Request):
     `stream`: whether its tasks tell what they do while they do it, where their requests do not say.
     `budget`: what its tasks may use by the names of their `usage`; once a sum is reached, no further one starts.
     `compact`: how its oldest turns leave the transcript; null leaves that to the transcript's own bounds.
+    `notify`: who is told when a task ends, or asks, the budget is reached, the session closes.
     """
 
     owner: f.Name | None = None
@@ -42,6 +50,7 @@ class Config(Request):
     stream: bool = False
     compact: Compact | None = None
     budget: f.Budget | None = None
+    notify: Notify | None = None
 
 
 class ConfigureRequest(Config):
@@ -62,7 +71,10 @@ ISOLATED = ContextPolicy(read="none", transcript=0, write=False)  # sees nothing
 
 
 class TaskRequest(Request):
-    """One task. `task_id` is the sender's idempotency key; null options take the session's default."""
+    """One task. `task_id` is the sender's idempotency key; null options take the session's default.
+
+    `notify`: who is told of its end and its questions, instead of whom the session tells.
+    """
 
     task_id: f.Id
     input: Any
@@ -74,6 +86,7 @@ class TaskRequest(Request):
     timeout: f.Seconds | None = None
     task_queue: f.TaskQueue | None = None
     stream: bool | None = None
+    notify: Notify | None = None
     labels: f.Labels = Field(default_factory=dict)
 
 
