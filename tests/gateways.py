@@ -1,6 +1,7 @@
 """Gateways as processes of their own, on free ports of loopback, and the official clients that talk to them."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -26,9 +27,15 @@ _READY = re.compile(r"gateway ready at (http://\S+)")
 
 
 class Gateway:
-    """The command `gateway` of that program for the sessions of a harness. Its log is what it wrote so far."""
+    """The command `gateway` for the sessions of a harness. Its log is what it wrote so far.
 
-    def __init__(self, server: Server, harness: Harness, *words: str, **settings: str) -> None:
+    `program`: the command line of another environment; without it, ours is forked (`tests.command_lines`).
+    """
+
+    def __init__(
+        self, server: Server, harness: Harness, *words: str, program: tuple[str, ...] | None = None, **settings: str
+    ) -> None:
+        self._program = program
         self._words = words
         self._environment = {
             "TEMPORAL_ADDRESS": server.address,
@@ -39,7 +46,7 @@ class Gateway:
         self._clients: list[AsyncOpenAI] = []
         self.log = ""
         self.url = ""
-        self.process: CommandLine | None = None
+        self.process: CommandLine | asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
 
     async def start(self, port: str = "0") -> Self:
@@ -48,8 +55,7 @@ class Gateway:
         null = os.open(os.devnull, os.O_RDWR)
         try:
             words = ("gateway", "--port", port, *self._words)
-            streams = (null, null, theirs)
-            self.process = command_lines.started(*words, environment=self._environment, streams=streams)
+            self.process = await self._begun(words, (null, null, theirs))
         finally:
             os.close(null)
             os.close(theirs)
@@ -60,6 +66,14 @@ class Gateway:
                 await asyncio.sleep(0.02)
         self.url = found[1]
         return self
+
+    async def _begun(
+        self, words: tuple[str, ...], streams: tuple[int, int, int]
+    ) -> CommandLine | asyncio.subprocess.Process:
+        if self._program is None:
+            return command_lines.started(*words, environment=self._environment, streams=streams)
+        environment = {**os.environ, **self._environment}
+        return await asyncio.create_subprocess_exec(*self._program, *words, env=environment, stderr=streams[2])
 
     async def _read(self, log: int) -> None:
         reader = asyncio.StreamReader()
@@ -75,7 +89,8 @@ class Gateway:
         """End it by that signal; its exit code."""
         assert self.process
         assert self._reader
-        self.process.send_signal(number)
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
         async with asyncio.timeout(WAIT):
             code = await self.process.wait()
         await self._reader
@@ -105,7 +120,7 @@ class Gateway:
 @asynccontextmanager
 async def gateway(server: Server, harness: Harness, *words: str, **settings: str) -> AsyncIterator[Gateway]:
     """A gateway that listens; it has ended afterwards, by a kill at the worst."""
-    started = Gateway(server, harness, *words, **settings)
+    started = Gateway(server, harness, *words, program=None, **settings)
     try:
         yield await started.start()
     finally:

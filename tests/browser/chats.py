@@ -1,6 +1,7 @@
 """The page to chat on in a real browser, in front of a worker of ours: for its tests, and for its pictures."""
 
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from starter.client.connection import connect
 from starter.serving.registration import register_search_attributes
 from tests.browser.pages import chromium
 from tests.conformance.caller import SLOWNESS
-from tests.gateways import COMMAND_LINE, Gateway
+from tests.gateways import Gateway
 from tests.harness import WAIT, Harness
 from tests.kinds import TEST_KINDS
 from tests.recitals import ReciteWorkflow, recite
@@ -33,7 +34,7 @@ SHOWN = WAIT * 1_000 * SLOWNESS
 def program_with_page(source: Path, made: Path) -> tuple[str, ...]:
     """The command line where the extra `web` is: here, or in an environment that is made in these folders."""
     if find_spec("nicegui"):
-        return COMMAND_LINE
+        return (sys.executable, "-m", "starter")
     return (str(environment_with(made, build(source, made), "cli,web") / "sessions"),)
 
 
