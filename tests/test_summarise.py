@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
@@ -138,6 +138,7 @@ async def test_a_summary_of_another_model_is_kept_in_front() -> None:
     said=st.lists(st.tuples(st.sampled_from(["name", "dish", "code of the door", "Zug"]), st.text(max_size=400))),
     limit=st.integers(200, 2_000),
 )
+@example(said=[("name", ".")], limit=200)
 def test_a_summary_stays_within_its_limit_and_reads_as_it_was_written(said: list[tuple[str, str]], limit: int) -> None:
     memory = Memory().with_turns(turns(*((f"My {what} is {value}", value) for what, value in said)))
     assert json_bytes(memory.text(limit)) - 2 <= limit

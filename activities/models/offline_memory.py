@@ -86,9 +86,9 @@ class Memory:
     def _note(self, words: str) -> None:
         if match := _FORGET.fullmatch(words):
             self.said.pop(_name(match["what"]), None)
-        elif (match := _STATEMENT.fullmatch(words)) and not re.search(r"[.!;] ", words):
+        elif (match := _STATEMENT.fullmatch(bare := words.rstrip(" .!"))) and not re.search(r"[.!;] ", words):
             self.said.pop(_name(match["what"]), None)  # what was said last stands last
-            self.said[_name(match["what"])] = _line(words.rstrip(" .!"))
+            self.said[_name(match["what"])] = _line(bare)
 
 
 def text_of(value: Any) -> str | None:
