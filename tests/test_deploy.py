@@ -28,8 +28,11 @@ DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 
 WORKER_VARIABLES = {worker_variable(name) for name in Settings.model_fields} | {"SESSIONS_TASK_QUEUE"}
 GATEWAY_VARIABLES = {gateway_variable(name) for name in GatewaySettings.model_fields} | {"SESSIONS_TASK_QUEUE"}
-OTHERS = {"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"}
-"""Variables of Temporal's SDK and of the model's client, which the README names."""
+OTHERS = {"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"} | {
+    "SESSIONS_NOTIFY_SECRET",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+}
+"""Variables of Temporal's SDK, of the model's client, of OpenTelemetry, and a secret, which no setting keeps."""
 
 Container = tuple[str, dict[str, str], list[str]]
 
