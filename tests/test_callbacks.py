@@ -35,6 +35,7 @@ from activities.notify import Delivery, NotifyActivities, allowed_hosts, public,
 from starter.client import Session
 from starter.client.connection import connect
 from starter.client.erasure import Erasure
+from starter.client.overview import Overview
 from starter.dev_server import EARLY
 from starter.serving.settings import Settings, SettingsError
 from tests import canary
@@ -496,6 +497,27 @@ async def test_a_receiver_that_hangs_delays_no_task_and_no_close(tiny_runs: Serv
         await receiver.stop()  # a worker that ends lets go on what hangs
         for number in range(1, 6):
             await session.temporal.get_workflow_handle(notification_id(session.id, number)).terminate()
+
+
+@pytest.mark.not_on_test_server("it cannot list workflows (UNIMPLEMENTED)")
+async def test_a_notification_under_way_is_no_task_to_who_watches_all_sessions(
+    server: Server, receiver: Receiver
+) -> None:
+    receiver.always = HANG
+    async with telling(server, receiver) as harness:
+        session = await harness.open(config(receiver, "task"))
+        await run_task(session, {"output": 1})
+        await receiver.until(lambda: len(receiver.requests) == 1)
+        telling_id = notification_id(session.id, 1)
+        async with asyncio.timeout(WAIT):
+            while not [e async for e in harness.temporal.list_workflows(f"WorkflowId = '{telling_id}'")]:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        overview = Overview(harness.client)
+        await anext(overview.rounds())
+        assert ("idle", None) == (overview.rows[session.id].status, overview.rows[session.id].task)
+        await session.close()
+        await receiver.stop()
+        await session.temporal.get_workflow_handle(telling_id).terminate()
 
 
 async def test_a_notification_outlives_its_worker_its_receiver_and_its_session(
