@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,11 +13,11 @@ from workflows.wire.fields import NotifyEvent
 from workflows.wire.notifications import Notice
 
 
+@dataclass
 class Outbox:
     """The events that nobody has been told of yet, in their order."""
 
-    def __init__(self) -> None:
-        self._events: deque[tuple[int, NotifyEvent, str, dict[str, Any]]] = deque()
+    _events: deque[tuple[int, NotifyEvent, str, dict[str, Any]]] = field(default_factory=deque)
 
     def __len__(self) -> int:
         return len(self._events)
