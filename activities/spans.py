@@ -1,15 +1,15 @@
 """Spans of what activities do: calls of models and of tools, by the GenAI conventions. Off, it is a look at a variable.
 
-    with spans.model_call("openai", "gpt-5-mini", lambda: messages) as answered:
+    with spans.model_call("openai", "gpt-5-mini", lambda: messages) as span:
         reply = await ask()
-        answered(Answered(...))
+        span.answered(spans.Answered(reply.text))
 
 Whether there are any, and where they go, is for the worker: an activity knows nothing of OpenTelemetry. Contents are
 asked for only where they are wanted; they are functions for that.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -47,12 +47,12 @@ class Span(Protocol):
 class Spans(Protocol):
     """What makes them. What is raised inside one ends it as failed, by the name of the error."""
 
-    def model_call(self, provider: str, model: str, asked: Callable[[], list[Message]]) -> Any:
-        """A context manager that gives a Span."""
+    def model_call(self, provider: str, model: str, asked: Callable[[], list[Message]]) -> AbstractContextManager[Span]:
+        """Around one call of a model."""
         ...
 
-    def tool_call(self, name: str, arguments: Callable[[], Any]) -> Any:
-        """A context manager that gives a Span."""
+    def tool_call(self, name: str, arguments: Callable[[], Any]) -> AbstractContextManager[Span]:
+        """Around one call of a tool."""
         ...
 
 
@@ -71,23 +71,13 @@ class _Nothing:
         """Nobody looks."""
 
 
-@contextmanager
-def model_call(provider: str, model: str, asked: Callable[[], list[Message]]) -> Iterator[Span]:
+def model_call(provider: str, model: str, asked: Callable[[], list[Message]]) -> AbstractContextManager[Span]:
     """Around one call of a model; `asked` gives the messages where somebody wants contents."""
     by = recording.get()
-    if by is None:
-        yield _Nothing()
-        return
-    with by.model_call(provider, model, asked) as span:
-        yield span
+    return by.model_call(provider, model, asked) if by else nullcontext(_Nothing())
 
 
-@contextmanager
-def tool_call(name: str, arguments: Callable[[], Any]) -> Iterator[Span]:
+def tool_call(name: str, arguments: Callable[[], Any]) -> AbstractContextManager[Span]:
     """Around one call of a tool."""
     by = recording.get()
-    if by is None:
-        yield _Nothing()
-        return
-    with by.tool_call(name, arguments) as span:
-        yield span
+    return by.tool_call(name, arguments) if by else nullcontext(_Nothing())

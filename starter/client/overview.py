@@ -52,7 +52,8 @@ OVERLAP = timedelta(seconds=10)
 """How far behind the newest time in the lists a round asks for what began and ended: the server may list it late."""
 
 _SESSIONS = f"WorkflowType = '{SESSION_TYPE}' AND ExecutionStatus = 'Running'"
-_TASKS = f"WorkflowType NOT IN ('{SESSION_TYPE}', '{NOTIFICATION_TYPE}')"
+_TASKS = f"(WorkflowType != '{SESSION_TYPE}' AND ExecutionStatus = 'Running')"
+_NO_NOTIFICATION = f"WorkflowType != '{NOTIFICATION_TYPE}'"
 
 
 @dataclass
@@ -121,9 +122,7 @@ class Overview:
         since = f"'{self._newest - OVERLAP:%Y-%m-%dT%H:%M:%SZ}'"
         every = time.monotonic() - self._all_listed_at > ALL_SECONDS
         sessions = await self._read(_SESSIONS if every else f"{_SESSIONS} AND StartTime > {since}")
-        running = f"({_TASKS} AND ExecutionStatus = 'Running')"
-        ended = f"(WorkflowType != '{NOTIFICATION_TYPE}' AND CloseTime > {since})"
-        others = await self._read(f"{running} OR {ended}")
+        others = await self._read(f"{_NO_NOTIFICATION} AND ({_TASKS} OR CloseTime > {since})")
         if every:
             self._all_listed_at, self.full = time.monotonic(), len(sessions) == LISTED
         times = [time for found in (*sessions, *others) for time in (found.start_time, found.close_time) if time]

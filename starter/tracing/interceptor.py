@@ -6,7 +6,7 @@ below it, and it is below the call that submitted it: `session_traces.py` knows 
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
@@ -108,25 +108,20 @@ class _Activity(ActivityInboundInterceptor):
         return await self._traced.execute_activity(input)
 
 
-class _Told(NamedTuple):
-    name: str
-    value: Any
-
-
 def _attributes(record: TaskRecord, session_id: str) -> dict[str, Any]:
     """Ids, names and figures; nothing that was said."""
     usage = record.usage or {}
-    known = [
-        _Told("gen_ai.conversation.id", session_id),
-        _Told("temporalWorkflowID", task_workflow_id(session_id, record.task_id)),
-        _Told("sessions.task.id", record.task_id),
-        _Told("sessions.task.kind", record.kind),
-        _Told("sessions.task.status", record.status),
-        _Told("error.type", record.error.type if record.error else None),
-        _Told("gen_ai.usage.input_tokens", usage.get("input_tokens")),
-        _Told("gen_ai.usage.output_tokens", usage.get("output_tokens")),
-    ]
-    return {name: value for name, value in known if value is not None}
+    known = {
+        "gen_ai.conversation.id": session_id,
+        "temporalWorkflowID": task_workflow_id(session_id, record.task_id),
+        "sessions.task.id": record.task_id,
+        "sessions.task.kind": record.kind,
+        "sessions.task.status": record.status,
+        "error.type": record.error.type if record.error else None,
+        "gen_ai.usage.input_tokens": usage.get("input_tokens"),
+        "gen_ai.usage.output_tokens": usage.get("output_tokens"),
+    }
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _ns(time: datetime) -> int:

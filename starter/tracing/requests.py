@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starter.tracing.session_traces import PROPAGATOR
 
 _METHODS = frozenset({"GET", "POST", "DELETE", "OPTIONS", "HEAD"})
+_CARRIED = frozenset({b"traceparent", b"tracestate"})
 _UNTRACED = frozenset({"/healthz"})
 _FAULT = 500
 
@@ -22,8 +23,7 @@ class TracedRequests:
         if scope["type"] != "http" or scope["path"] in _UNTRACED:
             return await self._app(scope, receive, send)
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
-        sent = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _CARRIED}
-        carrier = {name.decode(): value for name, value in sent.items()}
+        carrier = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _CARRIED}
         status: list[int] = []
 
         async def noted(message: Message) -> None:
@@ -49,6 +49,3 @@ class TracedRequests:
                     span.set_attribute("http.response.status_code", status[0])
                 if not status or status[0] >= _FAULT:
                     span.set_status(Status(StatusCode.ERROR))
-
-
-_CARRIED = frozenset({b"traceparent", b"tracestate"})
