@@ -1,12 +1,14 @@
 """Watching on a real server: what is seen of one session, what of all, what it costs, what it sits out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from starter.cli import watched
+from starter.cli.output import Part, Table
 from starter.client import Session, SessionClient, watching
 from starter.client.changes import Change
 from starter.client.connection import connect
@@ -183,12 +185,17 @@ async def test_all_sessions_are_watched_by_lists_and_only_busy_ones_are_asked(ha
 
 
 @pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
-async def test_no_round_looks_at_more_sessions_than_it_may(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("starter.client.overview.LOOKS", 2)
-    monkeypatch.setattr("starter.client.overview.SILENT_LOOKS", 0)  # what other tests left behind
+async def test_no_round_looks_at_more_sessions_than_it_may_and_new_ones_do_not_take_all(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # None for silent ones: other tests left them behind.
+    for name, value in {"LOOKS": 2, "FIRST_LOOKS": 1, "SILENT_LOOKS": 0}.items():
+        monkeypatch.setattr(f"starter.client.overview.{name}", value)
     sessions = [await harness.open(Config(default_kind="Hang")) for _ in range(5)]
     for session in sessions:
         await session.submit(None)
+    listed = Overview(harness.client)
+    await _rounds(listed, lambda _: all(s.id in listed.rows and listed.rows[s.id].task for s in sessions))
     looked: list[str] = []
     look = SessionWatch.look
 
@@ -200,12 +207,22 @@ async def test_no_round_looks_at_more_sessions_than_it_may(harness: Harness, mon
     overview = Overview(harness.client)
     rounds = overview.rounds()
     async with asyncio.timeout(WAIT):
-        while not {session.id for session in sessions} <= set(looked):
-            before = len(looked)
+        unseen, again = {session.id for session in sessions}, False
+        while unseen:
+            before = set(looked)
+            del looked[:]
             await anext(rounds)
-            assert 2 >= len(looked) - before
+            assert 2 >= len(looked)
+            unseen -= {*looked}
+            again |= bool(unseen and before & {*looked})
+            looked += before
+    assert again
     for session in sessions:
         await session.close("now")
+
+
+def _rows(parts: Iterable[Part]) -> list[Sequence[object]]:
+    return [row for part in parts if isinstance(part, Table) for row in part.rows]
 
 
 @pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
@@ -225,6 +242,8 @@ async def test_sessions_that_nobody_serves_keep_no_other_from_its_look(
     await served.submit(None)
     found = await _rounds(overview, lambda _: overview.rows[served.id].task)
     assert ("task", "running", "running") in _of(found, served)
+    shown = [str(row[0]) for row in _rows(watched.overview(overview, len(overview.rows)))]
+    assert shown.index(served.id) < min(shown.index(session.id) for session in deserted)
     await served.close("now")
     for session in deserted:
         await harness.temporal.get_workflow_handle(session.id).terminate("nobody serves it")

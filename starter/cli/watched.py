@@ -58,8 +58,11 @@ def session(look: "Look", ended: Iterable[TaskRecord], rejected: Iterable[Reject
 
 
 def overview(overview: "Overview", lines: int) -> Iterator[Part]:
-    """All open sessions in as many lines: those with a running task first."""
-    rows = sorted(overview.rows.values(), key=lambda row: (row.task is None, row.status == "idle", row.session_id))
+    """All open sessions in as many lines: those with a running task first, and of them those that answered.
+
+    Hundreds of tasks that nobody serves would otherwise leave no line to those that get on.
+    """
+    rows = sorted(overview.rows.values(), key=_rank)
     more = ", the newest" if overview.full else ""
     yield Facts({"open": f"{len(rows)}{more}", "shown": lines if len(rows) > lines else None})
     shown = [_row(row) for row in rows[:lines]]
@@ -69,6 +72,11 @@ def overview(overview: "Overview", lines: int) -> Iterator[Part]:
 def line(change: "Change") -> str:
     """A change in one line: when, where, what."""
     return f"{moment(change.at)} {change.session_id or 'all'} {' '.join(_told(change).split())}"
+
+
+def _rank(row: "Row") -> tuple[object, ...]:
+    answered = row.look is not None and not row.silent
+    return row.task is None, not answered, row.status == "idle", row.session_id
 
 
 def _row(row: "Row") -> tuple[object, ...]:

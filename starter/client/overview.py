@@ -48,6 +48,10 @@ SILENT_PAUSE = 30.0
 SILENT_LOOKS = 2
 """Of a round's looks, those at sessions that did not answer: a hundred that nobody serves must not take them all."""
 
+FIRST_LOOKS = 4
+"""Of a round's looks, those at sessions that were never looked at and in which nothing happened since: the many that a
+watch finds as it begins must not keep it from the progress of those that it knows."""
+
 OVERLAP = timedelta(seconds=10)
 """How far behind the newest time in the lists a round asks for what began and ended: the server may list it late."""
 
@@ -177,14 +181,16 @@ class Overview:
 
     async def _looked(self) -> list[Change]:
         """Look at `LOOKS` sessions: where something happened, where else a look is due, where a task has progress."""
-        due = sorted(self._due, key=lambda session_id: not self._due[session_id])
         busy = sorted((row for row in self.rows.values() if row.task), key=lambda row: row.looked_at)
-        wanted = dict.fromkeys([*due, *(row.session_id for row in busy)])
+        wanted = dict.fromkeys([*self._due, *(row.session_id for row in busy)])
         rows = [row for row in map(self.rows.get, wanted) if row]
         silence = time.monotonic() - SILENT_PAUSE
         silent = [row for row in rows if row.silent and row.looked_at < silence]
-        ready = [*silent[:SILENT_LOOKS], *(row for row in rows if not row.silent)][:LOOKS]
-        return [change for found in await asyncio.gather(*map(self._look, ready)) for change in found]
+        happened = [row for row in rows if not row.silent and self._due.get(row.session_id)]
+        others = [row for row in rows if not row.silent and not self._due.get(row.session_id)]
+        new, known = [row for row in others if row.look is None], [row for row in others if row.look]
+        ready = [*silent[:SILENT_LOOKS], *happened, *new[:FIRST_LOOKS], *known, *new[FIRST_LOOKS:]][:LOOKS]
+        return [change for looked in await asyncio.gather(*map(self._look, ready)) for change in looked]
 
     async def _look(self, row: Row) -> list[Change]:
         self._due.pop(row.session_id, None)
