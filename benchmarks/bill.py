@@ -59,7 +59,7 @@ HAND_OVER = {"continue_as_new_workflow": 1, "schedule_activity": 1}
 """The next run, and its question about search attributes."""
 REST = {"record_activity_markers": 1, "start_timer": 2}
 """What a hand-over at rest has before it: the mark of its guard, and two looks at whether the session rests."""
-REST_TASKS = 25
+REST_TASKS = 15
 """Tasks of a run after which a session that rests is handed over: REST_EVENTS by 13 events a task."""
 
 FIRST_BEAT, NEXT_BEAT = 5.0, 8.0
@@ -85,7 +85,7 @@ class Profile:
 
     @property
     def runs(self) -> float:
-        """Runs that end a day: after a day of age with the next message, or after 25 tasks and a rest."""
+        """Runs that end a day: after a day of age with the next message, or after 15 tasks and a rest."""
         return max(min(1.0, self.tasks), self.tasks / REST_TASKS)
 
 

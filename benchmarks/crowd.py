@@ -44,19 +44,19 @@ session and its task, which would evict each other."""
 class Size:
     """Steps of open sessions; tasks of those that are woken, how many of each, how often.
 
-    24 is one less than makes a session that rests hand over. `full_lengths`: of sessions whose context is full; 324 are
-    300, a rest, and 24 more.
+    14 is one less than makes a session that rests hand over. `full_lengths`: of sessions whose context is full; 314 are
+    300, a rest, and 14 more.
     """
 
     steps: Sequence[int] = (1_000, 2_000, 3_000, 4_000, 5_000)
-    lengths: Sequence[int] = (1, 10, 24, 100, 300)
-    full_lengths: Sequence[int] = (300, 324)
+    lengths: Sequence[int] = (1, 10, 14, 100, 300)
+    full_lengths: Sequence[int] = (300, 314)
     each: int = 3
     rounds: int = 8
 
 
 WHOLE = Size()
-QUICK = Size(steps=(60, 120, 180), lengths=(1, 24), full_lengths=(), rounds=3)
+QUICK = Size(steps=(60, 120, 180), lengths=(1, 14), full_lengths=(), rounds=3)
 
 STAGE = 300
 """Tasks that a session is given at once; it rests before it is given more."""

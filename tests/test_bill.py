@@ -65,8 +65,8 @@ def test_a_day_of_ten_tasks_has_one_new_run() -> None:
 
 
 def test_a_busy_day_has_a_new_run_after_each_rest() -> None:
-    found = bill.day_actions(Profile(tasks=50))
-    assert (2, 2, 4) == (
+    found = bill.day_actions(Profile(tasks=45))
+    assert (3, 3, 6) == (
         found["continue_as_new_workflow"],
         found["record_activity_markers"],
         found["start_timer"],

@@ -1,9 +1,12 @@
 """A session that rests after some tens of tasks is handed over, so that it wakes fast; no turn pays for it."""
 
 import asyncio
+import json
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
+from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
@@ -66,16 +69,16 @@ async def test_a_session_that_is_busy_is_not_handed_over_for_its_rest_and_has_a_
 ) -> None:
     harness = Harness(temporal)
     with monkeypatch.context() as shorter:
-        shorter.setattr(limits, "REST_EVENTS", 60)
+        shorter.setattr(limits, "REST_EVENTS", 30)
         shorter.setattr(limits, "REST_SECONDS", 1.0)
         async with harness.worker():
             session = await harness.open(Config(default_kind="Slow"))
-            for number in range(20):
+            for number in range(10):
                 await ask(session, {"seconds": 0.2, "set": {"n": number}})
             counts = await events_of(session)
         await harness.replay_all()
     timers = sum(run[EventType.EVENT_TYPE_TIMER_STARTED] for run in counts)
-    assert 1 <= timers <= 6  # after one second, two, four ...: not one a task
+    assert 1 <= timers <= 5  # after one second, two, four ...: not one a task
 
 
 @pytest.mark.rare
@@ -105,17 +108,55 @@ async def test_a_message_that_comes_with_a_hand_over_at_rest_is_served(
     assert all(BANANA in answer for _, answer in found)
 
 
-async def test_a_run_of_before_replays_and_is_not_handed_over_for_its_rest(
-    temporal: Client, monkeypatch: pytest.MonkeyPatch
+def _as_before_it_was_sooner(rest: Rest) -> bool:
+    long = workflow.info().get_current_history_length() >= limits.GUARDED_REST_EVENTS
+    return long and workflow.patched("hand-over-at-rest")
+
+
+def _never(*_: object) -> None:
+    """When a rest was no reason."""
+
+
+@pytest.mark.parametrize(
+    ("method", "of_before", "tasks", "marks"),
+    [
+        ("next_look", _never, 5, []),
+        ("_long", _as_before_it_was_sooner, 3, ["hand-over-at-rest"]),
+        ("_long", _as_before_it_was_sooner, 5, ["hand-over-at-rest"]),
+    ],
+    ids=["never", "later, not yet long enough", "later, long enough"],
+)
+async def test_a_run_of_before_replays_and_is_handed_over_for_its_rest_as_it_was_then(
+    temporal: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    of_before: Callable[..., object],
+    tasks: int,
+    marks: list[str],
 ) -> None:
     harness = Harness(temporal)
+    for name, value in {"REST_EVENTS": 30, "GUARDED_REST_EVENTS": 60, "REST_SECONDS": 1.0}.items():
+        monkeypatch.setattr(limits, name, value)
     with monkeypatch.context() as before:
-        before.setattr(Rest, "next_look", lambda *_: None)
+        before.setattr(Rest, method, of_before)
         async with harness.worker():
             session = await harness.open()
-            await talked(session, TASKS)
+            await talked(session, tasks)
     async with harness.worker(max_cached_workflows=0):
-        assert "completed" == (await run_task(session, BANANA)).status
-        (run,) = await events_of(session)
-    assert (0, 0) == (run[EventType.EVENT_TYPE_TIMER_STARTED], run[EventType.EVENT_TYPE_MARKER_RECORDED])
+        await talked(session, 2, first=tasks)
+        async with asyncio.timeout(WAIT):
+            while marks and not await hand_overs(session):  # noqa: ASYNC110 (the server has no event for it)
+                await asyncio.sleep(0.1)
+        *_, first = await events_of(session)
+        assert (bool(marks), marks) == (EventType.EVENT_TYPE_TIMER_STARTED in first, await _marks(session))
+        assert 0 == await hand_overs(session) or marks
     await harness.replay_all()
+
+
+async def _marks(session: Session) -> list[str]:
+    """The guards of which its first run has a mark."""
+    first = (await session.temporal.get_workflow_handle(session.id).describe()).raw_description
+    run_id = first.workflow_execution_info.first_run_id
+    history = await session.temporal.get_workflow_handle(session.id, run_id=run_id).fetch_history()
+    details = [event.marker_recorded_event_attributes.details for event in history.events]
+    return [json.loads(found["patch-data"].payloads[0].data)["id"] for found in details if found]

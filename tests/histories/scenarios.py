@@ -319,7 +319,7 @@ async def hand_overs_with_a_task(harness: Harness) -> None:
 async def rests(harness: Harness) -> None:
     """A run long enough to be handed over once its session has nothing to do for a while."""
     session = await harness.open(Config(idle_timeout=3600.0))
-    for number in range(27):
+    for number in range(17):
         await run_task(session, {"set": {"number": number}}, kind="Remember")
     handle = harness.temporal.get_workflow_handle(session.id)
     run_id = (await handle.describe()).run_id

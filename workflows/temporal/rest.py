@@ -7,10 +7,11 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.wire import limits
 
-_GUARD = "hand-over-at-rest"
-# TODO(2026-11): deprecate once no run from before it is open any more: `WorkflowType = 'Session' AND ExecutionStatus =
-# 'Running' AND (TemporalChangeVersion IS NULL OR TemporalChangeVersion != 'hand-over-at-rest')`, of which those with
-# fewer than REST_EVENTS have no mark yet and may stay.
+_SOONER, _GUARD = "hand-over-at-rest-sooner", "hand-over-at-rest"
+# TODO(2026-11): deprecate `_SOONER`, and let `_GUARD` and GUARDED_REST_EVENTS go, once no run from before it is open:
+# `WorkflowType = 'Session' AND ExecutionStatus = 'Running' AND (TemporalChangeVersion IS NULL OR
+# TemporalChangeVersion != 'hand-over-at-rest-sooner')`, of which those with fewer than REST_EVENTS have no mark yet and
+# may stay.
 
 
 class Rest:
@@ -23,22 +24,32 @@ class Rest:
     def __init__(self) -> None:
         self._pause = timedelta(seconds=limits.REST_SECONDS)
         self._at: datetime | None = None
+        self._sooner: bool | None = None
         self._guarded: bool | None = None
 
     def next_look(self, idle_since: datetime | None, now: datetime) -> datetime | None:
         """When to see whether the session rests; none while it is busy, or its run is short."""
-        if idle_since is None or workflow.info().get_current_history_length() < limits.REST_EVENTS:
-            return None
-        if self.enough(idle_since, now):
-            return None
-        if self._guarded is None:
-            self._guarded = workflow.patched(_GUARD)
-        if not self._guarded:
+        if idle_since is None or self.enough(idle_since, now) or not self._long():
             return None
         if self._at is None or self._at <= now:
             self._at = max(now, idle_since) + self._pause
             self._pause *= 2
         return self._at
+
+    def _long(self) -> bool:
+        """Whether the run is long enough for it; one from before it was `_SOONER` takes as long as it took then."""
+        events = workflow.info().get_current_history_length()
+        if events < limits.REST_EVENTS:
+            return False
+        if self._sooner is None:
+            self._sooner = workflow.patched(_SOONER)
+        if self._sooner:
+            return True
+        if events < limits.GUARDED_REST_EVENTS:
+            return False
+        if self._guarded is None:
+            self._guarded = workflow.patched(_GUARD)
+        return self._guarded
 
     def enough(self, idle_since: datetime | None, now: datetime) -> bool:
         """Whether the session has rested for long enough to be handed over, of which `next_look` has told."""

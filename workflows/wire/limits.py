@@ -189,10 +189,13 @@ RUN_EVENTS = 10_000
 RUN_SECONDS = 86_400.0
 """Age of a run: a day, so that old code can be retired within a day of activity."""
 
-REST_EVENTS = 330
-"""History events from which on a run that rests is handed over: twenty-five tasks. An evicted session replays them in
-100 ms, and in 200 where the machine has twice as much to do (`benchmarks.crowd --waking`). A hand-over takes as many
-events as one task, and writes the whole state once more: 660 KB of a full session, 26 KB for each of those tasks."""
+REST_EVENTS = 200
+"""History events from which on a run that rests is handed over: fifteen tasks. An evicted session replays them in
+150 ms, and in 200 where its context is full (`benchmarks.crowd --waking`). A hand-over takes as many events as one
+task, and writes the whole state once more: 660 KB of a full session, 44 KB for each of those tasks."""
+
+GUARDED_REST_EVENTS = 330
+"""The same for runs that began to rest before it was REST_EVENTS."""
 
 REST_SECONDS = 10.0
 """How long a session has to rest before. A hand-over takes a tenth of a second, in which a message would have to wait;
