@@ -39,14 +39,16 @@ PARALLEL := -n 4 --dist worksteal
 SLOW := PYTHONDONTWRITEBYTECODE= SESSIONS_TEST_SLOWNESS=$(or $(SESSIONS_TEST_SLOWNESS),3)
 
 RARE := -m "not stress and not environment"
+# What is slow: each workflow in a sandbox of its own.
+WHOLE := $(SLOW) SESSIONS_TEST_SANDBOX=1
 
 test: install ## the suite, on the dev server; virtual time on the one that skips it. ALL=1 adds what is slow and rare
-	$(SLOW) $(RUN) -m pytest $(PARALLEL) $(if $(ALL),$(RARE)) $(ARGS)
+	$(if $(ALL),$(WHOLE),$(SLOW)) $(RUN) -m pytest $(PARALLEL) $(if $(ALL),$(RARE)) $(ARGS)
 
 test-all: install ## the suite with what is slow and rare, on all three servers
-	$(SLOW) $(RUN) -m pytest $(PARALLEL) $(RARE) --server dev $(ARGS)
-	$(SLOW) $(RUN) -m pytest $(PARALLEL) $(RARE) --server skipping $(ARGS)
-	$(SLOW) $(RUN) -m pytest $(PARALLEL) $(RARE) --server test-server $(ARGS)
+	$(WHOLE) $(RUN) -m pytest $(PARALLEL) $(RARE) --server dev $(ARGS)
+	$(WHOLE) $(RUN) -m pytest $(PARALLEL) $(RARE) --server skipping $(ARGS)
+	$(WHOLE) $(RUN) -m pytest $(PARALLEL) $(RARE) --server test-server $(ARGS)
 
 examples: install ## the examples whose agent framework needs an environment of its own, which this installs
 	$(SLOW) $(RUN) -m pytest -m environment $(ARGS)

@@ -23,6 +23,7 @@ async def _asked_without_a_worker(session: Session, due: datetime) -> "asyncio.T
     return asked
 
 
+@pytest.mark.rare
 @pytest.mark.not_on_test_server("it never answers a query that waited for a worker")
 async def test_a_query_does_not_run_ahead_of_the_messages_behind_it(temporal: Client) -> None:
     """The core would have the session act on them under an old time, and replay them under another: stuck for good."""

@@ -61,6 +61,7 @@ async def test_100_tasks_in_one_burst_run_once_each_in_order_beside_another_sess
     assert ((await one.context()).values["of"], (await other.context()).values["of"]) == ("one", "other")
 
 
+@pytest.mark.rare
 async def test_a_backlog_that_came_while_no_worker_was_there_wedges_nothing(temporal: Client) -> None:
     """The SDK gives a workflow task two seconds; one that takes longer would be tried again for ever, and in vain."""
     harness = Harness(temporal)

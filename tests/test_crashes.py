@@ -74,6 +74,7 @@ async def _completed_once(temporal: Client, session: Session, tasks: list[str]) 
         assert [(record.run_id, WorkflowExecutionStatus.COMPLETED)] == [(run.run_id, run.status) for run in runs]
 
 
+@pytest.mark.rare
 @pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
 async def test_a_task_whose_worker_is_killed_completes_after_a_restart(temporal: Client, server: Server) -> None:
     harness = Harness(temporal)

@@ -189,6 +189,7 @@ def test_a_turn_that_a_fork_brought_along_leads_nowhere() -> None:
     assert "workflows/" not in render(fork)
 
 
+@pytest.mark.rare
 def test_the_page_of_a_full_session_stays_far_below_what_temporal_takes() -> None:
     assert PAGE_BYTES > len(render(full_session()).encode())
     worst = everywhere("<" * 2_000)

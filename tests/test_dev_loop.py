@@ -120,6 +120,7 @@ async def test_a_gateway_answers_for_every_kind(loop: Loop) -> None:
     assert "A7 costs 42" == said.output_text
 
 
+@pytest.mark.rare
 async def test_a_gateway_whose_port_is_taken_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("starlette", reason="the extra `gateway` is not installed")
     loop = Loop(tmp_path)

@@ -235,6 +235,7 @@ async def test_an_erasure_that_is_killed_at_every_step_is_finished_by_the_next(h
     assert [True] * 2 == [await _is_gone(harness.temporal, left) for left in (session.id, f"{session.id}/hangs")]
 
 
+@pytest.mark.rare
 @pytest.mark.not_on_test_server(CANNOT_LIST)
 async def test_a_session_opened_under_the_freed_name_meanwhile_stays(harness: Harness) -> None:
     session = await harness.open()
@@ -316,6 +317,7 @@ def _files_with(folder: Path, word: str) -> set[str]:
     return {path.name for path in folder.iterdir() if word.encode() in path.read_bytes()}
 
 
+@pytest.mark.rare
 async def test_nothing_of_an_erased_session_is_left_in_the_bytes_of_the_embedded_servers_files(tmp_path: Path) -> None:
     """While the server runs by the very command of the page, and without it once the server has stopped."""
     command = next(line for line in PAGE.splitlines() if line.startswith("python -c"))

@@ -73,7 +73,7 @@ async def test_an_exit_ends_its_task_by_name_and_the_worker_goes_on(temporal: Cl
     await harness.replay_all()
 
 
-@pytest.mark.parametrize("place", ["_step", "_take"])
+@pytest.mark.parametrize("place", [pytest.param("_step", marks=pytest.mark.rare), "_take"])
 async def test_a_session_never_fails_over_an_exit_and_goes_on_with_better_code(
     temporal: Client, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

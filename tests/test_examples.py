@@ -222,6 +222,7 @@ async def _heard(shop: Shop) -> list[str]:
     return shop.outside.asked
 
 
+@pytest.mark.rare
 async def test_a_key_alone_makes_no_framework_send_anything(shop: Shop) -> None:
     assert [] == await _heard(shop)
 
@@ -244,6 +245,7 @@ def _calls_look_up() -> Reply:
     return Reply(body=json.dumps(body))
 
 
+@pytest.mark.rare
 async def test_a_real_model_of_pydantic_ai_is_told_of_the_turns_and_of_what_its_tools_said(
     server: Server, tmp_path: Path
 ) -> None:
@@ -264,6 +266,7 @@ async def test_a_real_model_of_pydantic_ai_is_told_of_the_turns_and_of_what_its_
     assert turn == said[2][-5:]
 
 
+@pytest.mark.rare
 def test_a_real_model_of_pydantic_ai_is_there_before_a_workflow_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its name alone it would be looked up in the first task, too slowly for the SDK's two seconds now and then."""
     monkeypatch.setenv("SHOP_MODEL", "openai-chat:gpt-test")

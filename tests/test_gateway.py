@@ -116,6 +116,7 @@ def test_loopback_needs_no_keys(host: str) -> None:
     GatewaySettings(host=host).check_address()
 
 
+@pytest.mark.rare
 async def test_commands_make_show_and_take_away_keys(tmp_path: Path) -> None:
     file = ("--keys", str(tmp_path / "keys.json"))
     code, made, _ = await _command("gateway", "keys", "add", "web", "--owner", "ada", "--owner", "bob", *file)

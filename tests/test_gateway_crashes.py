@@ -75,7 +75,9 @@ async def _until_answered(client: AsyncOpenAI, ask: Any) -> str:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("ask", [_response, *(pytest.param(ask, marks=pytest.mark.rare) for ask in (_chat, _run))])
-@pytest.mark.parametrize("killed", ["gateway", "worker", "server"])
+@pytest.mark.parametrize(
+    "killed", ["worker", *(pytest.param(killed, marks=pytest.mark.rare) for killed in ("gateway", "server"))]
+)
 async def test_a_kill_during_an_answer_costs_the_client_a_retry_and_no_task_runs_twice(
     killed: str, ask: Any, tmp_path: Path
 ) -> None:
@@ -114,6 +116,7 @@ async def test_a_kill_during_an_answer_costs_the_client_a_retry_and_no_task_runs
                 assert "unexpected" not in door.log
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("killed", ["worker", "server"])
 async def test_a_request_that_waits_sits_out_a_kill_behind_the_gateway(killed: str, tmp_path: Path) -> None:

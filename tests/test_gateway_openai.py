@@ -323,6 +323,7 @@ async def test_a_task_that_fails_is_an_error_that_no_client_repeats(doors: tuple
     assert ("failed", "OutOfTea: out of tea") == (made.status, made.error.message)
 
 
+@pytest.mark.rare
 async def test_a_session_without_a_worker_is_told_as_503_with_a_time_to_come_again(
     server: Server, elsewhere: Harness
 ) -> None:

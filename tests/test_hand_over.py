@@ -216,6 +216,7 @@ async def test_a_full_list_of_traced_tasks_is_handed_over(tiny_runs: Harness) ->
             await session.temporal.get_workflow_handle(session.id).result()
 
 
+@pytest.mark.rare
 async def test_updates_that_race_hand_overs_take_effect_once(tiny_runs: Harness) -> None:
     session = await tiny_runs.open()
     stop = asyncio.Event()
@@ -270,7 +271,13 @@ async def test_signals_that_meet_a_run_handing_over_at_its_very_start_are_kept(t
 
 @pytest.mark.parametrize(
     ("verb", "status"),
-    [("close", "cancelled"), ("cancel", "cancelled"), ("pause", "running"), ("respond", "completed")],
+    [
+        ("respond", "completed"),
+        *(
+            pytest.param(*other, marks=pytest.mark.rare)
+            for other in (("close", "cancelled"), ("cancel", "cancelled"), ("pause", "running"))
+        ),
+    ],
 )
 async def test_a_verb_that_comes_with_a_hand_over_takes_effect(tiny_runs: Harness, verb: str, status: str) -> None:
     """Sent in one burst with what makes the run hand over: in the very workflow task that does it, or right beside."""

@@ -65,12 +65,10 @@ def how(record: TaskRecord) -> tuple[str, Any]:
     return record.status, record.error or record.output
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize(
     ("kind", "tool"),
-    [
-        pytest.param(*errand, id=name, marks=() if name == "coroutine" else pytest.mark.rare)
-        for name, errand in ERRANDS.items()
-    ],
+    [pytest.param(*errand, id=name) for name, errand in ERRANDS.items()],
 )
 async def test_after_a_workers_death_in_a_tool_only_the_tool_is_repeated_and_soon(
     server: Server, elsewhere: Harness, log: Path, kind: str, tool: str
@@ -133,9 +131,9 @@ async def test_a_cancellation_reaches_a_tool_that_says_nothing(
 @pytest.mark.parametrize(
     ("tool", "timeouts", "kept"),
     [
-        ("say_and_change", 1.5, {"step": 1}),
+        pytest.param("say_and_change", 1.5, {"step": 1}, marks=pytest.mark.rare),
         ("say_for_certain", 0.15, {"step": 2}),
-        ("say_for_certain", 1.5, {"step": 2}),
+        pytest.param("say_for_certain", 1.5, {"step": 2}, marks=pytest.mark.rare),
     ],
 )
 async def test_what_an_attempt_said_last_is_what_the_next_one_gets(
@@ -151,8 +149,15 @@ LONG = 3 * HEARTBEAT_SECONDS
 
 @pytest.mark.parametrize(
     ("tools", "shown"),
-    [([["report_once", LONG], ["fetch", LONG]], LONG), ([["report_once", LONG + 1], ["report_once", LONG]], LONG)],
-    ids=["and another says nothing", "and another reports too"],
+    [
+        pytest.param([["report_once", LONG], ["fetch", LONG]], LONG, id="and another says nothing"),
+        pytest.param(
+            [["report_once", LONG + 1], ["report_once", LONG]],
+            LONG,
+            id="and another reports too",
+            marks=pytest.mark.rare,
+        ),
+    ],
 )
 async def test_what_a_tool_reported_stays_in_sight_while_it_lives(
     server: Server, elsewhere: Harness, log: Path, tools: list[Any], shown: float

@@ -47,7 +47,13 @@ async def broken(
     return {names[run_id]: f"{type(error).__name__}: {error}" for run_id, error in results.replay_failures.items()}
 
 
-@pytest.mark.parametrize("runner", [strict_runner(), None], ids=["in the sandbox", "as workers run them"])
+@pytest.mark.parametrize(
+    "runner",
+    [
+        pytest.param(strict_runner(), id="in the sandbox"),
+        pytest.param(None, id="as workers run them", marks=pytest.mark.rare),
+    ],
+)
 @pytest.mark.parametrize("version", store.recorded_versions())
 async def test_every_recorded_history_replays_with_the_present_code(
     version: str, runner: WorkflowRunner | None
@@ -73,7 +79,8 @@ def recorded() -> dict[str, list[store.Recorded]]:
     return store.read(store.present_version())
 
 
-@pytest.mark.parametrize("changed", [OneGuardedCommandMore, pytest.param(MoreTalkative, marks=pytest.mark.rare)])
+@pytest.mark.rare
+@pytest.mark.parametrize("changed", [OneGuardedCommandMore, MoreTalkative])
 async def test_a_change_that_gives_the_same_commands_replays(
     recorded: dict[str, list[store.Recorded]], changed: type
 ) -> None:

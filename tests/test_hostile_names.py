@@ -103,6 +103,7 @@ async def found_by(harness: Harness, owner: str) -> list[SessionListing]:
     return found
 
 
+@pytest.mark.rare
 @pytest.mark.not_on_test_server(NO_LISTS)
 async def test_a_hostile_owner_finds_and_counts_its_own_sessions_and_no_others(harness: Harness) -> None:
     owners = [unique(name) for name in NAMES]

@@ -3,6 +3,8 @@
 import json
 from datetime import UTC, datetime
 
+import pytest
+
 from workflows.contract import Config, ContextPatch, TaskOutput, TaskRequest
 from workflows.state.session_state import SessionState
 from workflows.wire import limits
@@ -69,6 +71,7 @@ def _refusal() -> SessionError:
     return SessionError(ErrorType.INVALID_REQUEST, "\x0b" * 300)
 
 
+@pytest.mark.rare
 def test_all_limits_filled_at_once_still_fit_one_payload() -> None:
     state = _filled()
     carried = {"state": state.model_dump(mode="json", exclude_none=True)}

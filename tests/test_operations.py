@@ -205,6 +205,7 @@ async def test_a_worker_that_is_stopped_lets_running_activities_finish(worker: t
     assert [1] == await _attempts(session, "counted")
 
 
+@pytest.mark.rare
 @pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
 async def test_after_the_grace_an_activity_is_retried_from_its_last_report(
     worker: tuple[Harness, OperatedWorker],

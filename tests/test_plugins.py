@@ -74,6 +74,7 @@ async def _stalled(session: Session) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.rare
 async def test_what_a_plugin_lets_fail_a_workflow_fails_kinds_and_never_a_session(
     temporal: Client, elsewhere: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

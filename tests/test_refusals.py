@@ -64,7 +64,7 @@ async def test_a_session_is_no_kind_whoever_says_so(harness: Harness) -> None:
         await session.submit(1, kind="Session")
 
 
-@pytest.mark.parametrize("field", ["kind", "task_queue"])
+@pytest.mark.parametrize("field", [pytest.param("kind", marks=pytest.mark.rare), "task_queue"])
 async def test_a_child_that_the_server_refuses_ends_its_task_and_the_next_one_runs(narrow: Harness, field: str) -> None:
     """Submitted alone, behind another, with others behind it; each time the session goes on."""
     session = await narrow.open()
@@ -110,6 +110,7 @@ async def test_a_session_that_pauses_on_a_failure_pauses_on_a_refusal(narrow: Ha
     assert "paused" == (await session.snapshot()).status
 
 
+@pytest.mark.rare
 async def test_a_session_wedged_by_a_worker_that_does_not_look_is_freed_by_a_cancel(
     narrow: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +199,7 @@ async def _failing(session: Session) -> None:
         ("result", "OutputTooLarge"),
         ("failure", "PayloadsTooLarge"),
         ("argument", "PayloadsTooLarge"),
-        ("activities", "PendingActivitiesLimitExceeded"),
+        pytest.param("activities", "PendingActivitiesLimitExceeded", marks=pytest.mark.rare),
         ("queue", "BadScheduleActivityAttributes"),
         ("signal", "BadSignalWorkflowExecutionAttributes"),
     ],

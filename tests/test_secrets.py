@@ -94,6 +94,7 @@ async def test_no_part_of_a_key_is_in_history_details_records_or_log_however_an_
     assert set() == shown(everything + log.read_bytes())
 
 
+@pytest.mark.rare
 async def test_no_part_of_a_key_is_in_them_whatever_an_endpoint_answers(
     temporal: Client, server: Server, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ async def test_what_a_failure_or_a_budget_has_paused_does_not_go_on(harness: Har
     }
 
 
+@pytest.mark.rare
 async def test_a_session_without_a_worker_is_paused_though_it_cannot_say_so(elsewhere: Harness, owner: str) -> None:
     async with elsewhere.worker():
         session = await elsewhere.open(Config(owner=owner))

@@ -243,6 +243,7 @@ async def test_a_hundred_cuts_leave_no_gap_and_no_double(reciting: Session, serv
     assert "".join(words) == text_said(said)
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(120)
 async def test_a_killed_worker_costs_what_was_told_and_then_all_is_told_anew(
     server: Server, elsewhere: Harness

@@ -83,6 +83,7 @@ async def test_a_synchronous_router_of_langgraph_runs_inline(server: Server, els
         assert "NotImplementedError" == error_of(await run_task(session, "-hello", kind="Route"))
 
 
+@pytest.mark.rare
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_the_deadlock_limit_holds_for_it(elsewhere: Harness, caplog: pytest.LogCaptureFixture) -> None:
     """A piece that does not let go fails the workflow task; at the next attempt it does, and the task goes on."""

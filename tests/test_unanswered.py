@@ -58,7 +58,7 @@ async def timed(query: Awaitable[Snapshot]) -> float:
     return asyncio.get_running_loop().time() - began
 
 
-@pytest.mark.parametrize("other", ["is there", "starts"])
+@pytest.mark.parametrize("other", ["starts", pytest.param("is there", marks=pytest.mark.rare)])
 async def test_a_session_in_the_cache_of_a_killed_worker_answers_soon(
     temporal: Client, server: Server, other: str
 ) -> None:
@@ -82,6 +82,7 @@ async def test_a_session_in_the_cache_of_a_killed_worker_answers_soon(
     await harness.replay_all()
 
 
+@pytest.mark.rare
 async def test_a_query_is_answered_though_its_worker_died_in_the_middle_of_a_workflow_task(
     temporal: Client, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +136,7 @@ async def other_code(harness: Harness) -> AsyncIterator[None]:
         yield
 
 
+@pytest.mark.rare
 async def test_code_that_does_not_fit_is_told_as_what_it_is(temporal: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("starter.client.calls.UPDATE_SECONDS", 2.0)
     harness = Harness(temporal)

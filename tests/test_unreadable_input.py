@@ -115,8 +115,13 @@ async def test_an_encoding_that_a_kinds_worker_does_not_know_ends_its_task_by_na
         assert "yellow" in await ask(session, BANANA)
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize(
-    ("key", "kind", "fault"), [(False, LooseWorkflow, "the key is missing"), (True, FaultyWorkflow, "waits")]
+    ("key", "kind", "fault"),
+    [
+        (False, LooseWorkflow, "the key is missing"),
+        (True, FaultyWorkflow, "waits"),
+    ],
 )
 async def test_a_task_waits_for_a_worker_that_has_the_key_or_better_code(
     server: Server, key: bool, kind: type, fault: str

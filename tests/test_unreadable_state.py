@@ -105,7 +105,8 @@ async def test_a_session_that_failed_over_it_is_repaired_by_a_reset(
         session = await harness.open(context={"kept": KEPT})
         await ask(session, BANANA)
         monkeypatch.setattr(opening, "SessionState", Newer)
-        monkeypatch.setattr(opening, "opened", opened_as_before)
+        monkeypatch.setattr(opening, "opened", opened_as_before)  # in a sandbox, where each run imports it anew
+        monkeypatch.setattr("workflows.session.opened", opened_as_before)
         await next_run(session)
         handle = harness.temporal.get_workflow_handle(session.id)
         async with asyncio.timeout(WAIT):

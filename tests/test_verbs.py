@@ -41,6 +41,7 @@ async def test_a_waiting_and_a_running_task_are_cancelled_and_the_next_one_runs(
     assert ["UnknownTask"] == [entry.error.type for entry in (await session.snapshot()).rejected]
 
 
+@pytest.mark.rare
 async def test_a_cancel_is_carried_out_at_whatever_moment_of_a_start_it_comes(harness: Harness) -> None:
     async def cancelled_after(delay: float) -> str:
         session = await harness.open()
@@ -175,6 +176,7 @@ async def test_a_delayed_task_holds_up_nobody_and_runs_when_due(harness: Harness
     assert ("expired", "TaskExpired") == (await _ends_as(session, expired))[:2]
 
 
+@pytest.mark.rare
 async def test_an_idle_session_closes_after_its_timeout_and_not_before(harness: Harness) -> None:
     session = await harness.open(Config(idle_timeout=2.0))
     await session.submit(3, kind="Countdown")

@@ -206,6 +206,7 @@ async def test_without_versions_two_workers_at_once_fail_workflow_tasks_even_wit
     assert all("Nondeterminism error" in failure for failure in failures)
 
 
+@pytest.mark.rare
 async def test_sessions_join_a_version_and_go_back_to_an_older_one(deployments: Deployments) -> None:
     """From a worker without versions to one with, on to the next, and back."""
     async with deployments.worker(SessionWorkflow):
@@ -223,6 +224,7 @@ async def test_sessions_join_a_version_and_go_back_to_an_older_one(deployments: 
     assert [] == await deployments.failed_workflow_tasks()
 
 
+@pytest.mark.rare
 async def test_a_session_held_to_a_version_by_an_operator_stays_there_and_does_not_spin(
     deployments: Deployments,
 ) -> None:

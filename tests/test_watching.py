@@ -119,6 +119,7 @@ async def test_what_cannot_be_watched_has_a_named_error(harness: Harness) -> Non
         await _until(watch.looks(), lambda _: False)
 
 
+@pytest.mark.rare
 async def test_a_watch_sits_out_a_killed_worker_and_a_killed_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

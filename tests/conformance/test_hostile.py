@@ -129,6 +129,7 @@ async def test_any_json_goes_into_a_task_and_comes_out_the_same(victim: Session,
         assert json.dumps(value, sort_keys=True) == json.dumps(record["output"], sort_keys=True)
 
 
+@pytest.mark.rare
 async def test_messages_as_large_as_the_server_takes_are_refused_like_any_other(caller: Caller) -> None:
     """A workflow task has two seconds. To name all that is wrong with one of these would take longer."""
     session = await caller.start()
