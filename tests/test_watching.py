@@ -195,8 +195,10 @@ async def test_no_round_looks_at_more_sessions_than_it_may_and_new_ones_do_not_t
     sessions = [await harness.open(Config(default_kind="Hang")) for _ in range(5)]
     for session in sessions:
         await session.submit(None)
-    listed = Overview(harness.client)
-    await _rounds(listed, lambda _: all(s.id in listed.rows and listed.rows[s.id].task for s in sessions))
+    running = f"WorkflowType = 'Hang' AND TaskQueue = '{harness.queue}' AND ExecutionStatus = 'Running'"
+    async with asyncio.timeout(WAIT):
+        while len(sessions) > (await harness.temporal.count_workflows(running)).count:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     looked: list[str] = []
     look = SessionWatch.look
 
