@@ -87,6 +87,9 @@ async def submit(
         float | None, typer.Option("--timeout", metavar="SECONDS", help="How long the task may take.")
     ] = None,
     task_queue: Annotated[str | None, typer.Option(help="Of another worker, which hosts the kind.")] = None,
+    priority: Annotated[
+        int | None, typer.Option(metavar="1-5", min=1, max=5, help="1 goes first where many wait for the same workers.")
+    ] = None,
     labels: a.Labels = None,
     as_json: a.AsJson = False,
 ) -> None:
@@ -102,6 +105,7 @@ async def submit(
         "expires_at": a.moment(expires_at),
         "timeout": task_timeout,
         "task_queue": task_queue,
+        "priority": priority,
         "labels": a.pairs(labels),
     }
     alone = files[0] if files and text is None and len(files) == 1 else None

@@ -1,0 +1,93 @@
+"""Owners share the workers fairly, and a task may go before others that wait for the same workers."""
+
+from typing import Any
+
+import pytest
+from temporalio import activity
+
+from activities.models.offline import OfflineModel
+from activities.models.protocol import ModelReply, ModelRequest
+from starter.client import SessionClient
+from tests.harness import Harness, ask, run_task
+from tests.samples import accepted, carried, handed_over, refused
+from workflows.contract import Config, TaskRequest, task_workflow_id
+from workflows.state.ledger import SeenIds
+from workflows.wire.fairness import fairness_key
+from workflows.wire.validation import parsed
+
+BANANA = "What colour is a banana?"
+Line = tuple[str, int]
+"""The key and the priority that something waits by; empty and 0 where it has none of its own."""
+
+
+class Asked(OfflineModel):
+    """The offline model; keeps what the server says of the line that each of its calls has waited in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[Line] = []
+
+    async def reply(self, request: ModelRequest) -> ModelReply:
+        """See base class."""
+        priority = activity.info().priority
+        self.lines.append((priority.fairness_key or "", priority.priority_key or 0))
+        return await super().reply(request)
+
+
+async def line_of(client: SessionClient, workflow_id: str) -> Line:
+    """What the server puts the work of an execution in line by."""
+    found = await client.temporal.get_workflow_handle(workflow_id).describe()
+    return found.raw_info.priority.fairness_key, found.raw_info.priority.priority_key
+
+
+def test_a_key_is_one_of_its_owner_and_does_not_tell_who_that_is() -> None:
+    """Sessions without an owner have none; the server takes 64 bytes and keeps them apart from any session."""
+    assert fairness_key(None) is None
+    owners = ["ada", "Ada", "x" * 255, "x" * 254, "ü" * 255, "\x00\x1f"]
+    keys = {owner: fairness_key(owner) or "" for owner in owners}
+    assert len(owners) == len(set(keys.values()))
+    assert [] == [owner for owner, key in keys.items() if len(key.encode()) > 64 or owner in key]
+
+
+def test_a_key_stays_what_it_is() -> None:
+    """Operators give weights by it, and two versions of a worker have to put an owner's tasks into one line."""
+    assert "owner-_e5DDUC9V97qwYbN" == fairness_key("ada")
+
+
+@pytest.mark.parametrize("priority", [0, 6, -1, 1.5, "1", True])
+def test_a_priority_out_of_range_is_refused_by_name(priority: Any) -> None:
+    with refused("InvalidRequest") as caught:
+        parsed(TaskRequest, {"task_id": "a", "input": 1, "priority": priority})
+    assert caught.value.message.startswith("priority: ")
+
+
+def test_another_priority_is_another_task_and_none_is_what_was_sent_before_there_was_one() -> None:
+    known = SeenIds()
+    known.add(accepted(priority=1))
+    assert [True, False, False] == [known.same(accepted(priority=priority)) for priority in (1, 2, None)]
+    assert b"priority" not in carried(accepted())
+    assert 1 == handed_over(accepted(priority=1)).priority
+    from_before = SeenIds(packed="ypeBEsob2SmNp")  # of `accepted()`, as sessions had it without the field
+    assert [True, True, False] == [
+        from_before.same(accepted(**given)) for given in ({}, {"priority": None}, {"priority": 3})
+    ]
+
+
+@pytest.mark.not_on_test_server("it knows no fairness keys")
+async def test_a_session_its_tasks_and_their_activities_wait_in_the_line_of_its_owner(elsewhere: Harness) -> None:
+    model = Asked()
+    # An activity that its worker begins at once, having a place for it, has waited in no line and is told of none.
+    async with elsewhere.worker(model, disable_eager_activity_execution=True):
+        of_ada = await elsewhere.open(Config(owner="ada"))
+        await ask(of_ada, BANANA)
+        one = await run_task(of_ada, BANANA, priority=1)
+        await of_ada.configure(owner="bob")
+        await ask(of_ada, BANANA)
+        of_nobody = await elsewhere.open()
+        await ask(of_nobody, BANANA, priority=5)
+    ada, bob = (fairness_key(owner) or "" for owner in ("ada", "bob"))
+    assert [(ada, 0), (ada, 1), (bob, 0), ("", 5)] == model.lines
+    assert (ada, 0) == await line_of(elsewhere.client, of_ada.id)
+    assert (ada, 1) == await line_of(elsewhere.client, task_workflow_id(of_ada.id, one.task_id))
+    assert ("", 0) == await line_of(elsewhere.client, of_nobody.id)
+    await elsewhere.replay_all()
