@@ -1,15 +1,21 @@
 """Owners share the workers fairly, and a task may go before others that wait for the same workers."""
 
+import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 from temporalio import activity
+from temporalio.service import RPCError
 
 from activities.models.offline import OfflineModel
 from activities.models.protocol import ModelReply, ModelRequest
-from starter.client import SessionClient
-from tests.harness import Harness, ask, run_task
+from starter.client import Session, SessionClient
+from starter.client.connection import connect
+from tests.conformance.caller import until
+from tests.harness import WAIT, Harness, ask, run_task
 from tests.samples import accepted, carried, handed_over, refused
+from tests.servers import own_server, running
 from workflows.contract import Config, TaskRequest, task_workflow_id
 from workflows.state.ledger import SeenIds
 from workflows.wire.fairness import fairness_key
@@ -91,3 +97,65 @@ async def test_a_session_its_tasks_and_their_activities_wait_in_the_line_of_its_
     assert (ada, 1) == await line_of(elsewhere.client, task_workflow_id(of_ada.id, one.task_id))
     assert ("", 0) == await line_of(elsewhere.client, of_nobody.id)
     await elsewhere.replay_all()
+
+
+MANY, PLACES = 16, 2
+
+
+class Gate(OfflineModel):
+    """The offline model behind a gate; keeps what it was asked, in its order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.opened = asyncio.Event()
+
+    async def reply(self, request: ModelRequest) -> ModelReply:
+        """See base class."""
+        self.asked.append(request.question)
+        await self.opened.wait()
+        return await super().reply(request)
+
+
+async def in_line(session: Session, question: str, **options: Any) -> str:
+    """A task whose call of the model waits for a place, or has one."""
+    task_id = await session.submit(question, **options)
+    child = session.temporal.get_workflow_handle(task_workflow_id(session.id, task_id))
+
+    async def calls() -> bool:
+        with contextlib.suppress(RPCError):  # it is about to be started
+            return bool((await child.describe()).raw_description.pending_activities)
+        return False
+
+    await until(calls, bool)
+    return task_id
+
+
+async def begun_before(harness: Harness) -> dict[str, int]:
+    """How many tasks of one owner begin before another's, and before an urgent one of its own, which come last."""
+    model = Gate()
+    async with harness.worker(model, max_concurrent_activities=PLACES):
+        many = [await harness.open(Config(owner="ada")) for _ in range(MANY)]
+        late, urgent = await harness.open(Config(owner="bob")), await harness.open(Config(owner="ada"))
+        opened = "SessionStatus = 'open'"  # afterwards: what a session does first takes a place, too
+        await until(lambda: harness.temporal.count_workflows(opened), lambda found: found.count == MANY + 2)
+        tasks = await asyncio.gather(*(in_line(session, "many") for session in many))
+        answered = await in_line(late, "late"), await in_line(urgent, "urgent", priority=1)
+        model.opened.set()
+        await late.result(answered[0], WAIT)
+        await urgent.result(answered[1], WAIT)
+        for session, task in zip(many, tasks, strict=True):
+            await session.result(task, WAIT)
+    return {name: model.asked[PLACES:].index(name) for name in ("late", "urgent")}
+
+
+@pytest.mark.rare
+@pytest.mark.parametrize("fair", [True, False], ids=["fair", "unfair"])
+async def test_the_task_of_one_owner_begins_before_most_of_anothers_only_where_the_server_is_fair(fair: bool) -> None:
+    """One partition of the queue, since each of several is a line of its own: how many wait in which one is chance."""
+    one = {"matching.numTaskqueueReadPartitions": 1, "matching.numTaskqueueWritePartitions": 1}
+    server = own_server(one if fair else {**one, "matching.enableFairness": "false"})
+    async with running(server):
+        before = await begun_before(Harness(await connect(server.address)))
+    assert before["urgent"] < MANY / 4
+    assert before["late"] < MANY / 4 if fair else before["late"] > MANY * 3 / 4
