@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio import activity
+from temporalio.client import ScheduleActionStartWorkflow
 from temporalio.service import RPCError
 
 from activities.models.offline import OfflineModel
@@ -16,7 +18,8 @@ from tests.conformance.caller import until
 from tests.harness import WAIT, Harness, ask, run_task
 from tests.samples import accepted, carried, handed_over, refused
 from tests.servers import own_server, running
-from workflows.contract import Config, TaskRequest, task_workflow_id
+from tests.test_schedules import ended
+from workflows.contract import Config, TaskRequest, notification_id, task_workflow_id
 from workflows.state.ledger import SeenIds
 from workflows.wire.fairness import fairness_key
 from workflows.wire.validation import parsed
@@ -80,23 +83,52 @@ def test_another_priority_is_another_task_and_none_is_what_was_sent_before_there
 
 
 @pytest.mark.not_on_test_server("it knows no fairness keys")
-async def test_a_session_its_tasks_and_their_activities_wait_in_the_line_of_its_owner(elsewhere: Harness) -> None:
+async def test_a_session_and_all_that_it_starts_wait_in_the_line_of_its_owner(elsewhere: Harness) -> None:
     model = Asked()
     # An activity that its worker begins at once, having a place for it, has waited in no line and is told of none.
     async with elsewhere.worker(model, disable_eager_activity_execution=True):
-        of_ada = await elsewhere.open(Config(owner="ada"))
+        told = {"url": "https://a.example/", "on": ["close"]}
+        of_ada = await elsewhere.open(Config.model_validate({"owner": "ada", "notify": told}))
         await ask(of_ada, BANANA)
         one = await run_task(of_ada, BANANA, priority=1)
         await of_ada.configure(owner="bob")
         await ask(of_ada, BANANA)
+        await of_ada.close()
+        await of_ada.finished(WAIT)
         of_nobody = await elsewhere.open()
         await ask(of_nobody, BANANA, priority=5)
     ada, bob = (fairness_key(owner) or "" for owner in ("ada", "bob"))
     assert [(ada, 0), (ada, 1), (bob, 0), ("", 5)] == model.lines
     assert (ada, 0) == await line_of(elsewhere.client, of_ada.id)
     assert (ada, 1) == await line_of(elsewhere.client, task_workflow_id(of_ada.id, one.task_id))
+    assert (ada, 0) == await line_of(elsewhere.client, notification_id(of_ada.id, 1))
     assert ("", 0) == await line_of(elsewhere.client, of_nobody.id)
     await elsewhere.replay_all()
+
+
+@pytest.mark.not_on_test_server("it has no schedules (UNIMPLEMENTED)")
+async def test_a_schedule_waits_in_the_line_of_its_session_and_opens_one_in_the_line_of_its_owner(
+    harness: Harness,
+) -> None:
+    session = await harness.open(Config(owner="ada"))
+    missing = harness.client.get(f"{session.id}-missing")
+    ada, bob = (fairness_key(owner) or "" for owner in ("ada", "bob"))
+    for of, options, line in (
+        (session, {"priority": 1}, (ada, 1)),
+        (session, {"open": {"owner": "bob"}}, (ada, 0)),
+        (missing, {"open": {"owner": "bob"}, "kind": "Show", "priority": 2}, (bob, 2)),
+    ):
+        schedule = await of.schedule("0 9 * * *", BANANA, **options)
+        described = await harness.temporal.get_schedule_handle(f"{of.id}/{schedule.name}").describe()
+        assert isinstance(described.schedule.action, ScheduleActionStartWorkflow)
+        priority = described.schedule.action.priority
+        assert line == (priority.fairness_key or "", priority.priority_key or 0)
+    task_id = await schedule.trigger()
+    assert task_id
+    await ended(schedule)
+    await missing.result(task_id, WAIT)
+    assert (bob, 0) == await line_of(harness.client, missing.id)
+    assert (bob, 2) == await line_of(harness.client, task_workflow_id(missing.id, task_id))
 
 
 MANY, PLACES = 16, 2
@@ -159,3 +191,22 @@ async def test_the_task_of_one_owner_begins_before_most_of_anothers_only_where_t
         before = await begun_before(Harness(await connect(server.address)))
     assert before["urgent"] < MANY / 4
     assert before["late"] < MANY / 4 if fair else before["late"] > MANY * 3 / 4
+
+
+@pytest.mark.rare
+async def test_what_waits_in_the_file_of_a_server_without_fairness_is_served_by_one_with_it_and_on_the_way_back(
+    tmp_path: Path,
+) -> None:
+    queue, waiting = None, list[str]()
+    for fair in ("false", "true", "false"):
+        async with running(own_server({"matching.enableFairness": fair}, tmp_path / "temporal.db")) as server:
+            harness = Harness(await connect(server.address), queue)
+            queue = harness.queue
+            if waiting:
+                async with harness.worker():
+                    ends = [await harness.client.get(session_id).result("t", WAIT) for session_id in waiting]
+                assert ["completed"] * len(waiting) == [end.status for end in ends]
+            sessions = [await harness.open(Config(owner=owner)) for owner in ("ada", "bob", None) for _ in range(5)]
+            for session in sessions:
+                await session.submit(BANANA, task_id="t")
+            waiting = [session.id for session in sessions]
