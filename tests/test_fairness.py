@@ -9,9 +9,12 @@ import pytest
 from temporalio import activity
 from temporalio.client import ScheduleActionStartWorkflow
 from temporalio.service import RPCError
+from typer.testing import CliRunner
 
 from activities.models.offline import OfflineModel
 from activities.models.protocol import ModelReply, ModelRequest
+from starter.cli import tasks
+from starter.cli.main import app
 from starter.client import Session, SessionClient
 from starter.client.connection import connect
 from tests.conformance.caller import until
@@ -131,6 +134,21 @@ async def test_a_schedule_waits_in_the_line_of_its_session_and_opens_one_in_the_
     assert (bob, 2) == await line_of(harness.client, task_workflow_id(missing.id, task_id))
 
 
+async def test_the_command_line_takes_a_priority_from_1_to_5(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def connected() -> SessionClient:
+        return harness.client
+
+    async def code(*words: str) -> int:
+        return (await asyncio.to_thread(CliRunner().invoke, app, words)).exit_code
+
+    monkeypatch.setattr(tasks, "connected", connected)
+    session = await harness.open()
+    for number, command in enumerate(("submit", "ask"), 1):
+        words = (command, session.id, BANANA, "--task-id", command, "--priority")
+        assert [2, 2, 0] == [await code(*words, given) for given in ("0", "6", str(number))]
+        assert ("", number) == await line_of(harness.client, task_workflow_id(session.id, command))
+
+
 MANY, PLACES = 16, 2
 
 
@@ -171,13 +189,13 @@ async def begun_before(harness: Harness) -> dict[str, int]:
         late, urgent = await harness.open(Config(owner="bob")), await harness.open(Config(owner="ada"))
         opened = "SessionStatus = 'open'"  # afterwards: what a session does first takes a place, too
         await until(lambda: harness.temporal.count_workflows(opened), lambda found: found.count == MANY + 2)
-        tasks = await asyncio.gather(*(in_line(session, "many") for session in many))
+        task_ids = await asyncio.gather(*(in_line(session, "many") for session in many))
         answered = await in_line(late, "late"), await in_line(urgent, "urgent", priority=1)
         model.opened.set()
         await late.result(answered[0], WAIT)
         await urgent.result(answered[1], WAIT)
-        for session, task in zip(many, tasks, strict=True):
-            await session.result(task, WAIT)
+        for session, task_id in zip(many, task_ids, strict=True):
+            await session.result(task_id, WAIT)
     return {name: model.asked[PLACES:].index(name) for name in ("late", "urgent")}
 
 

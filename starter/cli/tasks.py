@@ -34,6 +34,7 @@ async def ask(
     wait: a.Wait = None,
     task_id: a.OwnTaskId = None,
     isolated: a.Isolated = False,
+    priority: a.Priority = None,
     stream: a.Stream = True,
     as_json: a.AsJson = False,
 ) -> None:
@@ -43,7 +44,7 @@ async def ask(
     """
     here = await (await connected()).open(session)
     drawn = stream and sys.stdout.isatty() and not as_json
-    options: dict[str, Any] = {"context": a.policy(None, None, isolated=isolated)}
+    options: dict[str, Any] = {"context": a.policy(None, None, isolated=isolated), "priority": priority}
     if drawn and task_id is None:  # under an id of its own the task stays the same, whoever asks where
         options["stream"] = True
     record = await _submitted(here, await _with_files(here, question, files or []), task_id, options)
@@ -87,9 +88,7 @@ async def submit(
         float | None, typer.Option("--timeout", metavar="SECONDS", help="How long the task may take.")
     ] = None,
     task_queue: Annotated[str | None, typer.Option(help="Of another worker, which hosts the kind.")] = None,
-    priority: Annotated[
-        int | None, typer.Option(metavar="1-5", min=1, max=5, help="1 goes first where many wait for the same workers.")
-    ] = None,
+    priority: a.Priority = None,
     labels: a.Labels = None,
     as_json: a.AsJson = False,
 ) -> None:
