@@ -50,7 +50,7 @@ _SETTINGS = {
     "history.outboundProcessorMaxPollRPS": _POLLS,
     # A closed execution is deleted only once the queue's progress has been noted; by default that is every 30 seconds.
     "history.transferProcessorUpdateAckInterval": '"1s"',
-    # Off by default; without it the tasks of all owners wait in one line.
+    # Off by default: the tasks of all owners would wait in one line, and one with 500 would hold up the others.
     "matching.enableFairness": "true",
 }
 # A write-ahead log: SQLite's rollback journal adds an fsync to every transaction. `synchronous=1` still survives the

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 from temporalio import activity
 from temporalio.client import ScheduleActionStartWorkflow
 from temporalio.service import RPCError
@@ -27,6 +28,7 @@ from workflows.state.ledger import SeenIds
 from workflows.wire.fairness import fairness_key
 from workflows.wire.validation import parsed
 
+DYNAMIC_CONFIG = Path(__file__).resolve().parents[1] / "deploy/temporal/dynamicconfig.yaml"
 BANANA = "What colour is a banana?"
 Line = tuple[str, int]
 """The key and the priority that something waits by; empty and 0 where it has none of its own."""
@@ -147,6 +149,11 @@ async def test_the_command_line_takes_a_priority_from_1_to_5(harness: Harness, m
         words = (command, session.id, BANANA, "--task-id", command, "--priority")
         assert [2, 2, 0] == [await code(*words, given) for given in ("0", "6", str(number))]
         assert ("", number) == await line_of(harness.client, task_workflow_id(session.id, command))
+
+
+def test_the_embedded_server_and_that_of_deploy_are_fair() -> None:
+    assert "matching.enableFairness=true" in own_server()._arguments()
+    assert [{"value": True}] == yaml.safe_load(DYNAMIC_CONFIG.read_text())["matching.enableFairness"]
 
 
 MANY, PLACES = 16, 2
