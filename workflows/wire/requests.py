@@ -75,7 +75,7 @@ class TaskRequest(Request):
 
     `notify`: who is told of its end and its questions, instead of whom the session tells.
     `priority`: from 1, which goes first, to 5 among the tasks of all sessions that wait for the same workers; null is
-    the same as 3. In its session it keeps its place.
+    that of its session's start, 3. In its session it keeps its place.
     """
 
     task_id: f.Id
