@@ -6,12 +6,13 @@ from typing import Any
 from pydantic import BaseModel
 from temporalio import activity
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contract import SESSION_TYPE, SubmitResult
 from workflows.wire.errors import NOT_READY, ErrorType
+from workflows.wire.fairness import fairness_key
 from workflows.wire.limits import SCHEDULED_SUBMIT_SECONDS
 
 _WAIT_SHARE = 0.8  # of an attempt: leaves it time to report before its own timeout
@@ -92,6 +93,7 @@ async def _open(submission: Submission) -> None:
             {"config": submission.open},
             id=submission.session_id,
             task_queue=activity.info().task_queue,
+            priority=Priority(fairness_key=fairness_key(submission.open.get("owner"))),
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )

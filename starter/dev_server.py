@@ -50,6 +50,8 @@ _SETTINGS = {
     "history.outboundProcessorMaxPollRPS": _POLLS,
     # A closed execution is deleted only once the queue's progress has been noted; by default that is every 30 seconds.
     "history.transferProcessorUpdateAckInterval": '"1s"',
+    # Off by default: the tasks of all owners would wait in one line, and one with 500 would hold up the others.
+    "matching.enableFairness": "true",
 }
 # A write-ahead log: SQLite's rollback journal adds an fsync to every transaction. `synchronous=1` still survives the
 # death of the server at any moment; only a power cut may lose the last writes. What is deleted is overwritten: the same

@@ -85,7 +85,8 @@ NAMES: dict[type[BaseModel], str] = {
     ConfigureRequest: "owner title labels default_kind task_timeout cancel_grace max_pending idle_timeout "
     "on_failure read transcript stream compact notify request_id",
     ContextPolicy: "read transcript write",
-    TaskRequest: "task_id input kind context on_busy not_before expires_at timeout task_queue labels stream notify",
+    TaskRequest: "task_id input kind context on_busy not_before expires_at timeout task_queue labels stream "
+    "notify priority",
     CancelRequest: "task_id reason",
     RespondRequest: "task_id question_id value",
     CloseRequest: "mode reason",

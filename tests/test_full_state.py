@@ -63,7 +63,7 @@ def full_session() -> SessionState:
         state.patch_context(patch, NOW)
     options = {"kind": WORST_KIND, "labels": WORST_LABELS, "task_queue": WORST_KIND, "context": {"read": KEYS}}
     options["notify"] = NOTIFY
-    state.submit(request("r" * limits.ID_CHARS, input=expanding(limits.INPUT_BYTES - 100), **options), NOW)
+    state.submit(request("r" * limits.ID_CHARS, input=expanding(limits.INPUT_BYTES - 100), priority=5, **options), NOW)
     start(state)
     data = {"tool": "t", "arguments": {"text": expanding(limits.QUESTION_DATA_BYTES - 100)}}
     words = expanding(limits.QUESTION_BYTES - 100)

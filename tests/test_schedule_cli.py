@@ -43,10 +43,10 @@ async def test_a_schedule_is_added_listed_paused_resumed_triggered_and_deleted(
 ) -> None:
     session = await elsewhere.open()
     for _ in range(2):
-        code, out = await run("add", session.id, *NEWS, "--kind", "Show", "--label", "a=b")
+        code, out = await run("add", session.id, *NEWS, "--kind", "Show", "--label", "a=b", "--priority", "1")
         assert (0, True) == (code, "cron: 0 9 * * MON-FRI\ntime zone: Europe/Berlin\nnext: 20" in out)
     view = await session.scheduled("news").shown()
-    assert {"input": "What is new?", "kind": "Show", "labels": {"a": "b"}} == view.request
+    assert {"input": "What is new?", "kind": "Show", "labels": {"a": "b"}, "priority": 1} == view.request
     await until(session.schedules, lambda found: len(found) == 1)
     header, row = (await run("list", session.id))[1].splitlines()
     assert "schedule\tstatus\tcron\ttime_zone\tnext\tlast\tinput" == header

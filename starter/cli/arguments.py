@@ -28,6 +28,10 @@ ReadKeys = Annotated[
 ]
 Transcript = Annotated[int | None, typer.Option(metavar="N", min=0, help="How many earlier turns tasks see.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="May be given repeatedly.")]
+Priority = Annotated[
+    int | None,
+    typer.Option(metavar="1-5", min=1, max=5, help="1 goes first where many wait for the same workers, 3 by itself."),
+]
 Files = Annotated[
     list[Path] | None,
     typer.Option(

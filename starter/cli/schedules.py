@@ -54,6 +54,7 @@ async def add(
     task_timeout: Annotated[
         float | None, typer.Option("--timeout", metavar="SECONDS", help="How long the task may take.")
     ] = None,
+    priority: a.Priority = None,
     labels: a.Labels = None,
     as_json: a.AsJson = False,
 ) -> None:
@@ -70,6 +71,7 @@ async def add(
         "context": a.policy(read, transcript, isolated=isolated),
         "on_busy": on_busy,
         "timeout": task_timeout,
+        "priority": priority,
         "labels": a.pairs(labels),
     }
     options |= {} if catch_up is None else {"catch_up": catch_up}

@@ -34,6 +34,7 @@ async def ask(
     wait: a.Wait = None,
     task_id: a.OwnTaskId = None,
     isolated: a.Isolated = False,
+    priority: a.Priority = None,
     stream: a.Stream = True,
     as_json: a.AsJson = False,
 ) -> None:
@@ -43,7 +44,7 @@ async def ask(
     """
     here = await (await connected()).open(session)
     drawn = stream and sys.stdout.isatty() and not as_json
-    options: dict[str, Any] = {"context": a.policy(None, None, isolated=isolated)}
+    options: dict[str, Any] = {"context": a.policy(None, None, isolated=isolated), "priority": priority}
     if drawn and task_id is None:  # under an id of its own the task stays the same, whoever asks where
         options["stream"] = True
     record = await _submitted(here, await _with_files(here, question, files or []), task_id, options)
@@ -87,6 +88,7 @@ async def submit(
         float | None, typer.Option("--timeout", metavar="SECONDS", help="How long the task may take.")
     ] = None,
     task_queue: Annotated[str | None, typer.Option(help="Of another worker, which hosts the kind.")] = None,
+    priority: a.Priority = None,
     labels: a.Labels = None,
     as_json: a.AsJson = False,
 ) -> None:
@@ -102,6 +104,7 @@ async def submit(
         "expires_at": a.moment(expires_at),
         "timeout": task_timeout,
         "task_queue": task_queue,
+        "priority": priority,
         "labels": a.pairs(labels),
     }
     alone = files[0] if files and text is None and len(files) == 1 else None

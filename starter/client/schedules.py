@@ -26,9 +26,11 @@ from temporalio.client import (
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
+    WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
 )
+from temporalio.common import Priority
 from temporalio.service import RPCError, RPCStatusCode
 
 from starter.client.connection import task_queue
@@ -43,6 +45,7 @@ from workflows.contract import (
 from workflows.wire import fields as f
 from workflows.wire.encoding import canonical, preview, short_hash
 from workflows.wire.errors import SCHEDULE_CONFLICT, UNKNOWN_SCHEDULE, ErrorType, SessionError
+from workflows.wire.fairness import fairness_key
 from workflows.wire.limits import PREVIEW_BYTES
 from workflows.wire.outcomes import failed_end
 from workflows.wire.scheduling import scheduled_request
@@ -243,8 +246,11 @@ async def add_schedule(
     for unfit in ("not_before", "expires_at"):
         if unfit in request:
             raise SessionError(ErrorType.INVALID_REQUEST, f"{unfit}: a task that is repeated is for no single time")
-    scheduled_request(start, datetime.now(UTC))
-    queue = await _queue_of(temporal, session_id, queue or task_queue(), may_open=open is not None)
+    task = scheduled_request(start, datetime.now(UTC))
+    session = await _session(temporal, session_id, may_be_missing=start.open is not None)
+    # The line that the session itself waits in, or will.
+    opener = fairness_key(start.open.owner) if start.open else None
+    key = session.raw_info.priority.fairness_key if session else opener
     found = SessionSchedule(temporal, session_id, name)
     wanted = {**body, "schedule": name}
     try:
@@ -255,8 +261,9 @@ async def add_schedule(
                     SCHEDULED_TASK_TYPE,
                     wanted,
                     id=schedule_id(session_id, name),
-                    task_queue=queue,
+                    task_queue=session.task_queue if session else queue or task_queue(),
                     static_summary=preview(body["request"]["input"], PREVIEW_BYTES),
+                    priority=Priority(priority_key=task.priority, fairness_key=key),
                 ),
                 spec=ScheduleSpec(cron_expressions=[checked.cron], time_zone_name=checked.time_zone),
                 policy=SchedulePolicy(
@@ -312,21 +319,21 @@ async def schedule_names(temporal: Client, session_id: str) -> set[str]:
     return names
 
 
-async def _queue_of(temporal: Client, session_id: str, default: str, *, may_open: bool) -> str:
-    """The task queue of a session that goes on. Raises SessionError: SessionClosed, SessionNotFound."""
+async def _session(temporal: Client, session_id: str, *, may_be_missing: bool) -> WorkflowExecutionDescription | None:
+    """A session that goes on; null where there is none. Raises SessionError: SessionClosed, SessionNotFound."""
     try:
         found = await temporal.get_workflow_handle(session_id).describe()
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
-        if may_open:
-            return default
+        if may_be_missing:
+            return None
         raise SessionError(ErrorType.SESSION_NOT_FOUND, f"there is no session {session_id!r}") from None
     if found.workflow_type != SESSION_TYPE:
         raise SessionError(ErrorType.SESSION_NOT_FOUND, f"there is no session {session_id!r}")
     if found.close_time is not None:
         raise SessionError(ErrorType.SESSION_CLOSED, f"session {session_id!r} is over and takes no tasks")
-    return found.task_queue
+    return found
 
 
 async def _view(temporal: Client, session_id: str, name: str, found: ScheduleDescription) -> ScheduleView:

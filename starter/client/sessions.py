@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from starter.client.calls import SessionCalls
@@ -23,6 +23,7 @@ from workflows.contract import (
 )
 from workflows.state.context import SessionContext
 from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.fairness import fairness_key
 from workflows.wire.files import check_references
 from workflows.wire.validation import check_fork, checked_id, parsed, sendable
 
@@ -65,6 +66,7 @@ class SessionClient(SessionFinder):
                 start.model_dump(mode="json", exclude_none=True),
                 id=checked_id(session_id),
                 task_queue=self._queue,
+                priority=Priority(fairness_key=fairness_key(start.config.owner)),
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             )

@@ -238,7 +238,7 @@ def _key(task_id: str) -> str:
 def _body(task: PendingTask) -> str:
     # What sessions remember from before there were these has the hash of a body without them.
     left_out = {"task_id", "submitted_at"} | {
-        name for name in ("stream", "compacts", "notify") if getattr(task, name) is None
+        name for name in ("stream", "compacts", "notify", "priority") if getattr(task, name) is None
     }
     body = task.model_dump(mode="json", exclude=left_out)
     return short_hash(canonical(body), _BODY_CHARACTERS)

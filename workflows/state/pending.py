@@ -32,6 +32,7 @@ class PendingTask(Carried):
     labels: dict[str, str] = Field(default_factory=dict)
     on_busy: f.OnBusy = "enqueue"
     stream: bool | None = None
+    priority: int | None = None
     compacts: int | None = None
     notify: Annotated[Notify | None, known_fields_of(Notify)] = None
     submitted_at: f.Timestamp
@@ -56,6 +57,7 @@ class PendingTask(Carried):
             labels=request.labels,
             on_busy=request.on_busy or "enqueue",
             notify=request.notify,
+            priority=request.priority,
             stream=(config.stream if request.stream is None else request.stream) or None,
             submitted_at=now,
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from temporalio import workflow
-from temporalio.common import RawValue, RetryPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, RawValue, RetryPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.state.session_state import SessionState
     from workflows.wire import limits
     from workflows.wire.errors import ErrorType, SessionError
+    from workflows.wire.fairness import fairness_key
     from workflows.wire.outcomes import TaskEnd, failed_end
     from workflows.wire.validation import explained
 
@@ -107,6 +108,7 @@ class TaskExecution:
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 static_summary=details.summary(task),
                 static_details=details.of_task(self._state),
+                priority=Priority(priority_key=task.priority, fairness_key=fairness_key(self._state.config.owner)),
                 result_type=RawValue,
             )
         except WorkflowAlreadyStartedError:

@@ -76,6 +76,9 @@ QUEUES_BYTES = 4 * KIB
 NAME_CHARS = 255
 """Kinds, task queues, owners, titles. Search attributes over 2 KiB terminate a workflow, ids over 1,000 wedge it."""
 
+FAIRNESS_KEY_DIGEST_CHARS = 16
+"""Of a digest, 96 bits: no two owners meet. A fairness key may have 64 bytes; a longer one wedges its session."""
+
 SERVER_NAME_BYTES = 1_000
 """Kinds and task queues, as JSON: the server takes no longer names, and a command that has one wedges its session."""
 

@@ -74,6 +74,8 @@ class TaskRequest(Request):
     """One task. `task_id` is the sender's idempotency key; null options take the session's default.
 
     `notify`: who is told of its end and its questions, instead of whom the session tells.
+    `priority`: from 1, which goes first, to 5 among the tasks of all sessions that wait for the same workers; null is
+    that of its session's start, 3. In its session it keeps its place.
     """
 
     task_id: f.Id
@@ -87,6 +89,7 @@ class TaskRequest(Request):
     task_queue: f.TaskQueue | None = None
     stream: bool | None = None
     notify: Notify | None = None
+    priority: f.Priority | None = None
     labels: f.Labels = Field(default_factory=dict)
 
 
