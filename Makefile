@@ -34,7 +34,7 @@ format: install ## apply what `check` asks of the format
 	$(VENV)/bin/ruff format .
 
 # Most tests wait for a server, so more of them run at once than there are processors; what shares one waits longer.
-PARALLEL := -n 4 --dist worksteal
+PARALLEL := -n 5 --dist worksteal
 # A suite of many processes, each of which would compile our modules anew where the environment keeps Python from it.
 SLOW := PYTHONDONTWRITEBYTECODE= SESSIONS_TEST_SLOWNESS=$(or $(SESSIONS_TEST_SLOWNESS),3)
 

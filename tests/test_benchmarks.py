@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.harness import WAIT
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.rare
 async def test_a_benchmark_in_the_background_of_a_shell_ends_with_all_its_processes() -> None:
     """A shell has SIGINT ignored by what it starts there."""
     process = await asyncio.create_subprocess_exec(

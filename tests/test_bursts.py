@@ -91,7 +91,8 @@ async def test_a_backlog_that_came_while_no_worker_was_there_wedges_nothing(temp
         await session.finished(WAIT)
 
 
-@pytest.mark.parametrize(("each", "runs"), [(8, 1), pytest.param(50, 5, marks=pytest.mark.rare)])
+@pytest.mark.rare
+@pytest.mark.parametrize(("each", "runs"), [(8, 1), (50, 5)])
 async def test_tasks_of_six_senders_over_many_hand_overs_run_once_each_in_order(
     small_runs: Harness, each: int, runs: int
 ) -> None:

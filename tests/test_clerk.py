@@ -66,6 +66,7 @@ async def test_the_agent_of_the_page_asks_leave_remembers_its_calls_and_counts_a
     assert len(messages) == len(ModelMessagesTypeAdapter.validate_python(messages)) == 14
 
 
+@pytest.mark.rare
 async def test_an_agent_whose_messages_fill_the_bound_goes_on_with_its_newest_turns_and_its_system_prompt(
     session: Session,
 ) -> None:

@@ -18,6 +18,7 @@ async def test_every_session_of_a_crowd_is_answered_and_the_worker_weighed(harne
     assert errors == 0
 
 
+@pytest.mark.rare
 @pytest.mark.not_on_test_server("a long poll of a history did not bring its later events")
 async def test_sessions_of_each_length_are_woken_by_queries_and_tasks(harness: Harness) -> None:
     asleep = await prepared(harness.client, Size(lengths=(1, 3), each=2))

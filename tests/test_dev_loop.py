@@ -111,6 +111,7 @@ async def test_a_changed_file_brings_a_new_worker_and_tasks_under_way_go_on(loop
     assert ("completed", 0) == (record.status, record.output)
 
 
+@pytest.mark.rare
 async def test_a_gateway_answers_for_every_kind(loop: Loop) -> None:
     pytest.importorskip("starlette", reason="the extra `gateway` is not installed")
     await loop.says(f"OpenAI's protocol at http://127.0.0.1:{loop.gateway_port}/v1")

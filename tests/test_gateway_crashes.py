@@ -73,11 +73,10 @@ async def _until_answered(client: AsyncOpenAI, ask: Any) -> str:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("ask", [_response, *(pytest.param(ask, marks=pytest.mark.rare) for ask in (_chat, _run))])
-@pytest.mark.parametrize(
-    "killed", ["worker", *(pytest.param(killed, marks=pytest.mark.rare) for killed in ("gateway", "server"))]
-)
+@pytest.mark.parametrize("ask", [_response, _chat, _run])
+@pytest.mark.parametrize("killed", ["gateway", "worker", "server"])
 async def test_a_kill_during_an_answer_costs_the_client_a_retry_and_no_task_runs_twice(
     killed: str, ask: Any, tmp_path: Path
 ) -> None:

@@ -220,7 +220,9 @@ ALONE = KINDS[:1]
 
 
 @pytest.mark.parametrize("attribute", [pytest.param("REVERSED", marks=pytest.mark.rare), "ALONE"])
-@pytest.mark.parametrize("apart", [False, True], ids=["beside sessions", "apart"])
+@pytest.mark.parametrize(
+    "apart", [pytest.param(False, id="beside sessions"), pytest.param(True, id="apart", marks=pytest.mark.rare)]
+)
 async def test_agents_that_no_plugin_registers_are_named_before_the_worker_is_ready(
     folder: Path, server: Server, elsewhere: Harness, attribute: str, apart: bool
 ) -> None:

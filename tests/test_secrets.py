@@ -108,6 +108,7 @@ async def test_no_part_of_a_key_is_in_them_whatever_an_endpoint_answers(
     assert set() == shown(everything + log.read_bytes())
 
 
+@pytest.mark.rare
 async def test_no_userinfo_or_key_of_an_endpoints_address_is_in_them(
     temporal: Client, server: Server, tmp_path: Path
 ) -> None:

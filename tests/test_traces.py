@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -269,8 +270,9 @@ async def _signal(temporal: Client, session_id: str, body: object, headers: dict
         namespace=temporal.namespace,
         workflow_execution=WorkflowExecution(workflow_id=session_id),
         signal_name="submit",
+        request_id=str(uuid.uuid4()),
         input=Payloads(payloads=await temporal.data_converter.encode([body])),
     )
     for name, payload in headers.items():
         request.header.fields[name].CopyFrom(payload)
-    await temporal.workflow_service.signal_workflow_execution(request)
+    await temporal.workflow_service.signal_workflow_execution(request, retry=True)

@@ -96,6 +96,7 @@ async def test_a_state_that_new_code_cannot_read_waits_for_code_that_can(
     await harness.replay_all()
 
 
+@pytest.mark.rare
 async def test_a_session_that_failed_over_it_is_repaired_by_a_reset(
     server: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

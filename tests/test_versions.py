@@ -105,13 +105,13 @@ async def _all_converse(sessions: Iterable[Session], dishes: range) -> None:
     await asyncio.gather(*(_converse(session, dishes) for session in sessions))
 
 
+@pytest.mark.rare
 @pytest.mark.timeout(300)  # some 400 tasks
 @pytest.mark.parametrize(
     ("count", "behavior", "changed"),
     [
-        (9, PINNED, OneCommandMore),
-        pytest.param(12, AUTO_UPGRADE, OneGuardedCommandMore, marks=pytest.mark.rare),
-        pytest.param(50, PINNED, OneCommandMore, marks=pytest.mark.rare),
+        (12, AUTO_UPGRADE, OneGuardedCommandMore),
+        (50, PINNED, OneCommandMore),
     ],
 )
 async def test_two_versions_at_once_under_live_sessions_fail_no_workflow_task(

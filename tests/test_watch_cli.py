@@ -126,7 +126,7 @@ async def test_all_sessions_are_watched_until_they_are_no_more_of_interest(harne
 
 ENDS = [
     (["never-opened"], 6, "SessionNotFound"),
-    ([], 2, "give SESSION or --all"),
+    pytest.param([], 2, "give SESSION or --all", marks=pytest.mark.rare),
     (["demo", "--all"], 2, "give SESSION or --all"),
 ]
 

@@ -163,7 +163,10 @@ async def _rounds(overview: Overview, condition: Callable[[list[Change]], object
 
 
 @pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
-async def test_all_sessions_are_watched_by_lists_and_only_busy_ones_are_asked(harness: Harness) -> None:
+async def test_all_sessions_are_watched_by_lists_and_only_busy_ones_are_asked(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("starter.client.overview.ROUND_SECONDS", 0.5)  # there is much to list, for twenty seconds
     at_rest, busy = await harness.open(), await harness.open(COUNTDOWN)
     closed, ended = await harness.open(), await harness.open()
     overview = Overview(harness.client)

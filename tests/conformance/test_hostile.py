@@ -83,6 +83,7 @@ async def test_after_any_signals_all_are_counted_and_the_next_task_gets_its_own_
     assert "idle" == snapshot["status"]
 
 
+@pytest.mark.rare
 @often(15)
 @given(st.lists(HOSTILE_UPDATE, min_size=IN_FLIGHT, max_size=IN_FLIGHT))
 async def test_after_any_updates_all_are_refused_and_nothing_has_changed(
@@ -120,6 +121,7 @@ async def test_any_query_is_answered_or_refused_and_changes_nothing(
     assert before == await victim.snapshot()
 
 
+@pytest.mark.rare
 @often(5)
 @given(st.lists(JSON, min_size=10, max_size=12))
 async def test_any_json_goes_into_a_task_and_comes_out_the_same(victim: Session, values: list[Any]) -> None:
