@@ -94,7 +94,7 @@ class Sizes:
     """Measured bytes of histories: `opened` of a session without tasks; `carried` of a run that has just taken over.
 
     `session`, `child`: what the first, second, ... task adds to its session's run, and has as its own. Later ones are
-    like the last: the window of turns is full.
+    like the last, whose window has fifteen turns of twenty.
     """
 
     opened: float
