@@ -104,6 +104,7 @@ async def test_steering_a_session(run: Command, name: str) -> None:
     await run("submit", name, "20", "--json-input", "--kind", "Countdown", "--task-id", "long")
     await run("submit", name, BANANA, "--task-id", "waiting")
     assert "waiting is cancelled\n" == (await run("cancel", name, "waiting")).out
+    await _until_shown(run, name, " of 20, ")  # what has not begun yet ends at once
     stopped = await run("stop", name)
     assert ("long is asked to end\n", "") == (stopped.out, stopped.err)
     assert "cancelled" in (await run("result", name, "long")).err
