@@ -24,8 +24,6 @@ class Rest:
     def __init__(self) -> None:
         self._pause = timedelta(seconds=limits.REST_SECONDS)
         self._at: datetime | None = None
-        self._sooner: bool | None = None
-        self._guarded: bool | None = None
 
     def next_look(self, idle_since: datetime | None, now: datetime) -> datetime | None:
         """When to see whether the session rests; none while it is busy, or its run is short."""
@@ -41,15 +39,9 @@ class Rest:
         events = workflow.info().get_current_history_length()
         if events < limits.REST_EVENTS:
             return False
-        if self._sooner is None:
-            self._sooner = workflow.patched(_SOONER)
-        if self._sooner:
+        if workflow.patched(_SOONER):  # which the SDK remembers for the run
             return True
-        if events < limits.GUARDED_REST_EVENTS:
-            return False
-        if self._guarded is None:
-            self._guarded = workflow.patched(_GUARD)
-        return self._guarded
+        return events >= limits.GUARDED_REST_EVENTS and workflow.patched(_GUARD)
 
     def enough(self, idle_since: datetime | None, now: datetime) -> bool:
         """Whether the session has rested for long enough to be handed over, of which `next_look` has told."""
