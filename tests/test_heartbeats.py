@@ -66,10 +66,7 @@ def how(record: TaskRecord) -> tuple[str, Any]:
 
 
 @pytest.mark.rare
-@pytest.mark.parametrize(
-    ("kind", "tool"),
-    [pytest.param(*errand, id=name) for name, errand in ERRANDS.items()],
-)
+@pytest.mark.parametrize(("kind", "tool"), ERRANDS.values(), ids=ERRANDS)
 async def test_after_a_workers_death_in_a_tool_only_the_tool_is_repeated_and_soon(
     server: Server, elsewhere: Harness, log: Path, kind: str, tool: str
 ) -> None:
