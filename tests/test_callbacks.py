@@ -27,7 +27,7 @@ from cryptography.x509.oid import NameOID
 from standardwebhooks import WebhookVerificationError
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
 from activities import notify
@@ -100,12 +100,24 @@ def config(receiver: Receiver, *on: str, **more: Any) -> Config:
 
 
 async def told_of(session: Session, number: int) -> str | None:
-    """How the notification from that number on ended: its error, if it has one."""
-    try:
-        await session.temporal.get_workflow_handle(notification_id(session.id, number)).result()
-    except WorkflowFailureError as failure:
-        return getattr(failure.cause, "type", repr(failure.cause))
-    return None
+    """How the notification from that number on ended: its error, if it has one.
+
+    The server starts a child a moment after the workflow task that asked for it: a caller that knows the task's
+    record already may look before that.
+    """
+    notification = session.temporal.get_workflow_handle(notification_id(session.id, number))
+    async with asyncio.timeout(WAIT):
+        while True:
+            try:
+                await notification.result()
+            except WorkflowFailureError as failure:
+                return getattr(failure.cause, "type", repr(failure.cause))
+            except RPCError as error:
+                if error.status != RPCStatusCode.NOT_FOUND:
+                    raise
+                await asyncio.sleep(0.05)
+            else:
+                return None
 
 
 # --- what a session decides -------------------------------------------------------------------------------------------
