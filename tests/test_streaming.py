@@ -20,7 +20,7 @@ from tests.kinds import TEST_KINDS
 from tests.samples import NOW, request
 from tests.servers import Server
 from worker import KINDS, build_worker
-from workflows.contract import Config, TaskEvent, TaskInput, TaskOutput
+from workflows.contract import Config, TaskEvent, TaskInput, TaskOutput, TaskRecord
 from workflows.kinds.waiting import ask_person
 from workflows.state.session_state import SessionState
 from workflows.wire.errors import SessionError
@@ -264,6 +264,34 @@ async def test_a_task_that_waits_for_its_turn_says_so_first(telling: Harness) ->
     steps.put_nowait(["done"])
     seen += await until(events, ended)
     assert ["pending", "running"] == [e.data["status"] for e in seen if e.type == "status"]
+
+
+async def test_an_end_that_the_session_knows_first_is_told_once(
+    telling: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, result, ended_there = Session.task, Session.result, asyncio.Event()
+
+    async def late(session: Session, task_id: str) -> TaskRecord | None:
+        await result(session, task_id)
+        record = await read(session, task_id)
+        ended_there.set()
+        return record
+
+    async def later(session: Session, task_id: str) -> TaskRecord:
+        await ended_there.wait()
+        await asyncio.sleep(0.1)
+        return await result(session, task_id)
+
+    session, steps = await started(telling)
+    monkeypatch.setattr(Session, "task", late)
+    monkeypatch.setattr(Session, "result", later)
+    events = session.stream("t")
+    steps.put_nowait(details(["yes"]))
+    seen = await until(events, lambda event: event.type == "text")
+    steps.put_nowait(["yes"])
+    seen += await until(events, ended)
+    assert ended_there.is_set()
+    assert ["text", "ended"] == [event.type for event in seen]
 
 
 async def test_an_unknown_task_and_a_bad_cursor_have_named_errors(telling: Harness) -> None:

@@ -46,7 +46,7 @@ from workflows.contract import (
     task_workflow_id,
 )
 from workflows.wire.errors import ErrorType, SessionError
-from workflows.wire.fields import CloseMode, TaskStatus
+from workflows.wire.fields import UNDER_WAY, CloseMode
 from workflows.wire.outcomes import TaskEnd, failed_end
 from workflows.wire.validation import checked_id, explained, parsed
 
@@ -56,8 +56,6 @@ after it was submitted, and learns of its end a few milliseconds after the calle
 
 LONGEST_LOOK = 2.0
 """Seconds between looks at most: fifty waiting callers then cost a session 25 queries a second."""
-
-_WAITING: tuple[TaskStatus, ...] = ("pending", "running")
 
 
 class Session:
@@ -111,7 +109,7 @@ class Session:
                 if await workflow.wait() != "unseen":
                     break
                 await asyncio.sleep(pause)  # just submitted, more often than not
-            while (record := await self._record(task_id)).status in _WAITING:
+            while (record := await self._record(task_id)).status in UNDER_WAY:
                 if record.status != seen:  # what a task waited in the list is no reason to wait after its end
                     seen, pause = record.status, FIRST_LOOK
                 if record.status != "running" or await workflow.wait(record.run_id) != "unsure":
@@ -343,7 +341,7 @@ class Session:
             record = await self.task(task_id)
         except NoWorkerError:
             raise ended from None
-        if record is None or record.status not in _WAITING:
+        if record is None or record.status not in UNDER_WAY:
             return record
         child = self.temporal.get_workflow_handle(task_workflow_id(self.id, task_id))
         try:

@@ -17,6 +17,7 @@ from starter.client.calls import TRANSIENT, NoWorkerError
 from starter.client.reported import READ_TIMEOUT, progress_in, reports, stream_in, stream_mark
 from workflows.contract import TaskEvent, TaskRecord, task_workflow_id
 from workflows.wire.errors import SessionError
+from workflows.wire.fields import UNDER_WAY
 from workflows.wire.markdown import words_of
 from workflows.wire.progress import Progress
 from workflows.wire.streaming import FROM_RECORD, Place, StreamDetails, StreamMark, StreamPart, news
@@ -129,7 +130,9 @@ class _Reader:
         except (NoWorkerError, SessionError, RPCError):  # what waits for the end says what is wrong
             self._mark = None
             return
-        if record is not None and record != self.record:
+        if record is None or record.status not in UNDER_WAY:
+            return  # the end is told once its record is final, as `ended`
+        if record != self.record:
             self.record = record
             self._tell()
 

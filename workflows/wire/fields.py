@@ -160,6 +160,9 @@ OnBusy = Literal["enqueue", "reject", "interrupt", "replace_pending"]
 Priority = Annotated[int, Field(ge=1, le=5)]
 CloseMode = Literal["drain", "discard", "now"]
 TaskStatus = Literal["pending", "running", "completed", "failed", "cancelled", "timed_out", "expired", "rejected"]
+UNDER_WAY: tuple[TaskStatus, ...] = ("pending", "running")
+"""What a task is until it has ended."""
+
 SessionStatus = Literal["closed", "draining", "paused", "waiting", "running", "idle"]
 PausedBy = Literal["caller", "failure", "budget"]
 UncleanEnd = Literal["failed", "cancelled", "terminated", "timed_out"]

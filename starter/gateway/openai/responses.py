@@ -32,6 +32,7 @@ from starter.gateway.openai.uploads import with_files
 from starter.gateway.sse import streamed
 from workflows.contract import TaskRecord
 from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.fields import UNDER_WAY
 
 OWN_SESSION = "resp-"
 """How the ids of sessions begin that a response has made for itself."""
@@ -174,7 +175,7 @@ class Responses:
             return await self._said(session, record, asked, key)
         if key is not None and await session.task(task_id_of(key)) is not None:
             return await self._submitted(session, asked, key, "reject")
-        if record.status in {"pending", "running"}:
+        if record.status in UNDER_WAY:
             raise invalid("previous_response_id", "that response is still in progress", "response_in_progress")
         snapshot = await session.snapshot()
         newest = snapshot.recent[-1].task_id if snapshot.recent else None
