@@ -270,6 +270,14 @@ async def test_a_conversation_asks_on_the_spot(run: Command, name: str) -> None:
     assert "it is Tuesday" in talked.out.split("Why?")[1]
 
 
+async def test_the_next_line_of_a_pipe_waits_for_what_is_about_to_be_asked(run: Command, name: str) -> None:
+    await run("open", name, "--default-kind", "Approve")
+    await run("submit", name, '{"seconds": 2.5}', "--json-input", "--kind", "Slow")  # longer than a prompt stays away
+    talked = await run("chat", name, stdin="deploy\nyes\nit is Tuesday\n")
+    assert 0 == talked.code
+    assert "it is Tuesday" in talked.out.split("Why?")[1]
+
+
 async def _until_shown(run: Command, name: str, text: str) -> None:
     async with asyncio.timeout(WAIT):
         while text not in (await run("show", name)).out:

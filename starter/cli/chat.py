@@ -31,7 +31,8 @@ LAST_TURNS = 5
 """Turns shown on entry: enough to go on from."""
 
 QUICK = 2.0
-"""Seconds that the prompt stays away for an answer; with a slower one it comes back, and the answer is shown above."""
+"""Seconds that the prompt stays away for an answer; with a slower one it comes back, and the answer is shown above. In a
+pipe nobody types meanwhile, and the next line may be the answer to what is about to be asked: it waits."""
 
 
 SILENT = 10.0
@@ -219,7 +220,7 @@ class Conversation:
         While text comes it stays away, until that is silent for a while or Ctrl-C brings it back.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(QUICK) as away:
+            async with asyncio.timeout(QUICK if self._terminal.interactive else None) as away:
                 writing = asyncio.create_task(self._write(asked, away)) if self._options else None
                 try:
                     await asked.heard.wait()
@@ -278,9 +279,11 @@ class Conversation:
             if self._first:
                 await self._show_steps(self._first)
             with contextlib.suppress(NoWorkerError, RPCError):  # a worker or a server that restarts is waited for
-                running = (await self._session.snapshot()).running
-                if running and running.waiting_for and self._first and running.task_id == self._first.task_id:
-                    self._put(self._first, running.waiting_for)
+                running, asked = (await self._session.snapshot()).running, self._first
+                if running and running.waiting_for and asked and running.task_id == asked.task_id:
+                    await self._show_steps(asked)  # what led to the question, before it
+                    if self._first is asked:
+                        self._put(asked, running.waiting_for)
 
     def _put(self, asked: Asked, question: Question) -> None:
         self._asks, asked.in_view = question, False

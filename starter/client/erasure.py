@@ -68,7 +68,7 @@ class Erasure:
         """
         self._exists = await self._session_exists()
         executions, schedules = await self._executions(), await self._schedules()
-        if not executions and not schedules and not await self._has_files():
+        if not (self._exists or executions or schedules or await self._has_files()):
             raise self._not_found()
         return self._counted(executions, schedules)
 
