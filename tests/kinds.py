@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from anyio import to_thread
 
+    from tests.conformance.caller import SLOWNESS
     from tests.framework_kinds.slow_once import slow_once
     from workflows.contract import Compaction, ContextPatch, TaskInput, TaskOutput
     from workflows.kinds.approval import ask_approval
@@ -190,11 +191,11 @@ class LeaveWorkflow:
 
 @workflow.defn(name="Late", failure_exception_types=[Exception])
 class LateWorkflow:
-    """Raises after a second, or returns what is no result, or its input."""
+    """Raises after a moment, or returns what is no result, or its input."""
 
     @workflow.run
     async def run(self, task: TaskInput) -> object:
-        await workflow.sleep(1)
+        await workflow.sleep(1.0 * SLOWNESS)
         if task.input == "raise":
             raise ApplicationError("out of tea", type="OutOfTea", non_retryable=True)
         return {"answer": "under another name"} if task.input == "unfit" else task.input

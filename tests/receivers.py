@@ -10,10 +10,12 @@ from typing import Any, Self
 
 from standardwebhooks import Webhook
 
+from tests.conformance.caller import SLOWNESS
+
 SECRET = "whsec_bm90aWZpY2F0aW9ucyBhcmUgc2lnbmVkIGJ5IHRoaXM="  # noqa: S105 (opens nothing)
 HANG = 0
 """Instead of a status: the request is never answered."""
-WAIT = 60.0
+WAIT = 60.0 * SLOWNESS
 
 
 class Receiver:

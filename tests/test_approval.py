@@ -13,6 +13,7 @@ from temporalio.client import Client
 
 from activities.models.offline import OfflineModel
 from starter.client import Session
+from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, run_task, snapshot_when
 from tests.samples import JSON, error_of
 from worker import KINDS, build_worker
@@ -129,7 +130,7 @@ async def test_an_answer_that_cannot_be_read_is_no_yes_and_the_question_comes_ag
 
 async def test_leave_that_nobody_gives_in_time_ends_the_task_also_after_a_useless_answer(harness: Harness) -> None:
     session = await harness.open()
-    task_id = await session.submit({"tool": "refund", "arguments": {}, "wait": 2}, kind="Leave a call")
+    task_id = await session.submit({"tool": "refund", "arguments": {}, "wait": 2 * SLOWNESS}, kind="Leave a call")
     first = await asked(session, "Allow refund?")
     await session.respond(task_id, {"answer": "yes", "arguments": 1})
     assert first.expires_at == (await asked(session, "could not be used")).expires_at

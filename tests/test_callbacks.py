@@ -39,6 +39,7 @@ from starter.client.overview import Overview
 from starter.dev_server import EARLY
 from starter.serving.settings import Settings, SettingsError
 from tests import canary
+from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, hand_overs, run_task, snapshot_when
 from tests.receivers import HANG, SECRET, Receiver
 from tests.servers import Server, own_server, running
@@ -450,8 +451,9 @@ async def test_each_event_is_told_signed_and_in_a_row_of_numbers_over_hand_overs
         assert await hand_overs(session) >= 1
     assert list(range(1, 12)) == receiver.numbers()
     assert {session.id} == {body["data"]["session_id"] for body in receiver.taken}
-    records = {data["task"]["task_id"]: data["task"] for data in receiver.of("task")}
-    assert [*(f"t{number}" for number in range(6)), "asks", "dear"] == sorted(records, key=list(records).index)
+    in_order = sorted(receiver.of("task"), key=lambda data: data["number"])  # requests may overtake each other
+    records = {data["task"]["task_id"]: data["task"] for data in in_order}
+    assert [*(f"t{number}" for number in range(6)), "asks", "dear"] == list(records)
     assert [("completed", number) for number in range(6)] == [
         (records[f"t{number}"]["status"], records[f"t{number}"]["output"]) for number in range(6)
     ]
@@ -594,8 +596,8 @@ async def test_a_cancelled_session_tells_of_its_end_and_of_its_tasks(tiny_runs: 
 async def test_an_erasure_ends_and_removes_what_is_not_delivered(
     server: Server, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("starter.client.erasure.LAG_SECONDS", 0.3)
-    monkeypatch.setattr("starter.client.erasure.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("starter.client.erasure.LAG_SECONDS", 0.3 * SLOWNESS)
+    monkeypatch.setattr("starter.client.erasure.LOOK_SECONDS", 0.1 * SLOWNESS)
     receiver.always = 500
     async with telling(server, receiver) as harness:
         session = await harness.open(config(receiver))

@@ -5,6 +5,7 @@ import contextlib
 import uuid
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from starter.client import Session, SessionClient
 from starter.client.calls import UNANSWERED, NoWorkerError, SessionCalls, _HandedOver
 from starter.client.connection import NoServerError
+from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when, timeless
 from workflows.contract import (
     Config,
@@ -52,10 +54,12 @@ async def test_a_caller_does_not_sleep_over_the_end_of_a_task_that_waited_its_tu
     monkeypatch.setattr("starter.client.session.LONGEST_LOOK", WAIT)
     monkeypatch.setattr("starter.client.session.FIRST_LOOK", 0.05)
     session = await harness.open(Config(default_kind="Countdown"))
-    await session.submit(2)
-    record = await session.result(await session.submit(2), WAIT)
+    seconds = ceil(2 * SLOWNESS)
+    await session.submit(seconds)
+    record = await session.result(await session.submit(seconds), WAIT)
     assert record.finished_at
-    assert datetime.now(UTC) - record.finished_at < timedelta(seconds=2)  # the looks before were 1.6 and 3.2 s apart
+    # The looks before were, for two seconds, 1.6 and 3.2 s apart.
+    assert datetime.now(UTC) - record.finished_at < timedelta(seconds=seconds)
 
 
 async def test_an_output_the_session_has_no_room_for_is_read_from_the_task(harness: Harness) -> None:

@@ -15,7 +15,7 @@ from workflows.wire import limits
 from workflows.wire.encoding import json_bytes
 
 SQUEEZE = Compact(kind="Squeeze", turns=3)
-SECONDS = 1.0
+SECONDS = 1.0 * SLOWNESS
 """The timeout of a compaction that hangs; the tasks beside it have one of their own."""
 
 CODE, CODE_ASKED = "The code of the door is 4711", "What is the code of the door?"

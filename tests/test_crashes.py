@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from starter.client import Session, SessionClient
 from starter.client.connection import connect
 from starter.dev_server import DevServer
+from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, progress_of
 from tests.servers import Server
 from workflows.contract import Config, task_workflow_id
@@ -82,7 +84,7 @@ async def test_a_task_whose_worker_is_killed_completes_after_a_restart(temporal:
     with stopping(worker):
         worker.start()
         session = await harness.open(Config(default_kind="Countdown"))
-        await session.submit(4, task_id="killed")
+        await session.submit(ceil(4 * SLOWNESS), task_id="killed")
         await session.submit("What colour is a banana?", task_id="later", kind="Answer")
         await progress_of(session, "killed")
         worker.kill()
@@ -100,7 +102,7 @@ async def test_every_acknowledged_task_survives_the_death_of_server_and_worker(t
         worker.start()
         temporal = await connect(server.address)
         session = await SessionClient(temporal, "sessions").open("survivor")
-        tasks = [await session.submit(3, kind="Countdown", task_id="killed")]
+        tasks = [await session.submit(ceil(3 * SLOWNESS), kind="Countdown", task_id="killed")]
         await progress_of(session, "killed")
         tasks += [await session.submit(f"My dish is number {n}", task_id=f"after-{n}") for n in range(20)]
         server.kill()

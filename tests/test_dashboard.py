@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
+from tests.conformance.caller import SLOWNESS
 from tests.harness import Harness, run_task
 from tests.openai_server import OpenAIServer, ok, refusal, streamed
 from tests.otlp import receiving
@@ -60,7 +61,7 @@ async def test_every_series_and_label_of_dashboard_and_alerts_is_one_of_a_worker
             for options in ({"stream": True}, {}, {}):
                 await run_task(session, BANANA, **options)
             await temporal.get_workflow_handle(session.id).signal("no such signal")
-            assert "timed_out" == (await run_task(session, None, kind="Fragile", timeout=2.0)).status
+            assert "timed_out" == (await run_task(session, None, kind="Fragile", timeout=2.0 * SLOWNESS)).status
             samples = await worker.metrics()
             assert not receiver.spans
             assert 0 == await worker.stop()

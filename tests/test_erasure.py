@@ -20,7 +20,7 @@ from starter.client.calls import SessionCalls
 from starter.client.connection import connect
 from starter.client.erasure import SCHEDULER, Erased, Erasure, NotErasedError
 from starter.dev_server import EARLY
-from tests.conformance.caller import until
+from tests.conformance.caller import SLOWNESS, until
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
 from tests.servers import TEST_SERVER, own_server, running, server_of
 from workflows.contract import Config, TaskInput, TaskOutput, task_workflow_id
@@ -49,8 +49,8 @@ class BegetWorkflow:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The dev server lists a start within milliseconds."""
-    monkeypatch.setattr("starter.client.erasure.LAG_SECONDS", 0.3)
-    monkeypatch.setattr("starter.client.erasure.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("starter.client.erasure.LAG_SECONDS", 0.3 * SLOWNESS)
+    monkeypatch.setattr("starter.client.erasure.LOOK_SECONDS", 0.1 * SLOWNESS)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from benchmarks.agents import EXAMPLES, Example, attempts, code_lines
 from starter.client import Session
 from starter.program import ROOT
 from tests import command_lines
+from tests.conformance.caller import SLOWNESS
 from tests.environments import INSTALL_SECONDS, copied_source, ran, run
 from tests.harness import WAIT, run_task, snapshot_when
 from tests.openai_server import OpenAIServer, Reply, ok
@@ -198,7 +199,7 @@ async def test_a_later_task_knows_what_the_summary_says_and_does_not_keep_it_aga
 async def test_a_worker_killed_in_a_tool_costs_that_call_and_no_finished_one(
     example: Example, python: Path, server: Server, tmp_path: Path
 ) -> None:
-    async with open_shop(example, python, server, tmp_path, {"SHOP_SECONDS": "2"}) as shop:
+    async with open_shop(example, python, server, tmp_path, {"SHOP_SECONDS": str(2 * SLOWNESS)}) as shop:
         session = await shop.open()
         task_id = await session.submit("What does F5 cost?")
         async with asyncio.timeout(WAIT):

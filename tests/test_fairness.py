@@ -9,7 +9,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from temporalio import activity
 from temporalio.client import ScheduleActionStartWorkflow
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 from typer.testing import CliRunner
 
 from activities.models.offline import OfflineModel
@@ -49,9 +49,17 @@ class Asked(OfflineModel):
 
 
 async def line_of(client: SessionClient, workflow_id: str) -> Line:
-    """What the server puts the work of an execution in line by."""
-    found = await client.temporal.get_workflow_handle(workflow_id).describe()
-    return found.raw_info.priority.fairness_key, found.raw_info.priority.priority_key
+    """What the server puts the work of an execution in line by, once it has started that."""
+    async with asyncio.timeout(WAIT):
+        while True:
+            try:
+                found = await client.temporal.get_workflow_handle(workflow_id).describe()
+            except RPCError as error:
+                if error.status != RPCStatusCode.NOT_FOUND:
+                    raise
+                await asyncio.sleep(0.05)
+            else:
+                return found.raw_info.priority.fairness_key, found.raw_info.priority.priority_key
 
 
 def test_a_key_is_one_of_its_owner_and_does_not_tell_who_that_is() -> None:

@@ -10,12 +10,13 @@ import pytest
 
 from starter.gateway.keys import KeyFile
 from starter.program import ROOT
+from tests.conformance.caller import SLOWNESS
 from tests.gateways import Gateway, gateway
 from tests.harness import WAIT, Harness
 from tests.servers import Server
 
 BODY_BYTES = 65_536
-SECONDS = 0.5
+SECONDS = 0.5 * SLOWNESS
 """What the gateway of this test waits for a request to arrive."""
 
 

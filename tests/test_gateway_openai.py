@@ -9,6 +9,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
+from tests.conformance.caller import SLOWNESS
 from tests.gateways import Gateway, gateway
 from tests.harness import WAIT, Harness
 from tests.servers import Server
@@ -124,7 +125,7 @@ async def test_a_background_response_is_cancelled_at_the_other_gateway(clients: 
 async def test_a_response_that_takes_longer_than_a_request_waits_is_in_progress(
     server: Server, harness: Harness
 ) -> None:
-    async with gateway(server, harness, wait="0.5") as door:
+    async with gateway(server, harness, wait=str(0.5 * SLOWNESS)) as door:
         client = door.client()
         made = await client.responses.create(model="Hang", input="x")
         assert "in_progress" == made.status

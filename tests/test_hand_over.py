@@ -17,6 +17,7 @@ from starter.client.calls import NoWorkerError
 from starter.client.connection import connect
 from starter.dev_server import EARLY
 from starter.tracing.session_traces import CALLERS
+from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, ask, details_of, hand_overs, run_task, snapshot_when, timeless
 from tests.otlp import receiving
 from tests.servers import own_server
@@ -127,7 +128,7 @@ async def test_a_cancel_that_an_earlier_run_asked_for_is_carried_out_by_the_next
 
 async def test_a_failure_and_a_conflict_of_an_adopted_task_are_its_own(tiny_runs: Harness) -> None:
     session = await tiny_runs.open()
-    task_id = await session.submit({"seconds": 3, "set": {"tea": "task"}}, kind="Slow")
+    task_id = await session.submit({"seconds": 3 * SLOWNESS, "set": {"tea": "task"}}, kind="Slow")
     await snapshot_when(session, lambda s: s.running is not None and s.running.run_id is not None)
     await session.patch_context({"set": {"tea": "outside"}})
     await hand_over(session)
