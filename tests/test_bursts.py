@@ -10,7 +10,8 @@ from starter.client import Session
 from starter.dev_server import EARLY
 from tests.harness import WAIT, Harness, ask, hand_overs, snapshot_when
 from tests.servers import own_server
-from workflows.contract import TaskOutput, task_workflow_id
+from workflows.contract import Config, TaskOutput, task_workflow_id
+from workflows.wire import limits
 
 EVENTS_A_RUN = 400
 """The server suggests continue-as-new from here: 300 tasks of 13 events make about ten runs."""
@@ -114,3 +115,29 @@ async def test_tasks_of_six_senders_over_many_hand_overs_run_once_each_in_order(
     assert await hand_overs(session) >= runs
     assert (await session.context()).values == {"kept": "through every run"}
     assert "yellow" in await ask(session, "What colour is a banana?")
+
+
+async def test_what_waits_in_a_burst_under_the_id_of_a_refusal_is_no_refusal(
+    temporal: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MESSAGES_AT_ONCE", 1)
+    monkeypatch.setattr(limits, "BACKLOG_PAUSE_SECONDS", 0.5)
+    harness = Harness(temporal)
+    async with harness.worker():
+        session = await harness.open(Config(max_pending=1))
+        await session.submit(None, kind="Hang", task_id="runs")
+        await snapshot_when(session, lambda s: s.running is not None)
+        handle = session.temporal.get_workflow_handle(session.id)
+        for task_id in ("waits", "again"):
+            await handle.signal("submit", {"task_id": task_id, "input": "What colour is a banana?"})
+        await snapshot_when(session, lambda s: s.counters.rejected == 1)
+        await session.cancel("waits")
+        await session.result("waits", WAIT)
+        await asyncio.gather(*(session.resume() for _ in range(5)))
+        await handle.signal("submit", {"task_id": "again", "input": "What colour is a banana?"})
+        record = await session.task("again")
+        assert record
+        assert "pending" == record.status
+        await session.cancel("runs")
+        assert "completed" == (await session.result("again", WAIT)).status
+    await harness.replay_all()  # with these limits, which decide what is done when

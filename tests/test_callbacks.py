@@ -55,6 +55,7 @@ from workflows.contract import (
     notification_id,
 )
 from workflows.state.session_state import SessionState
+from workflows.temporal.telling import Telling
 from workflows.wire import limits
 from workflows.wire.errors import SessionError
 from workflows.wire.notifications import Notice
@@ -511,6 +512,31 @@ async def test_a_receiver_that_hangs_delays_no_task_and_no_close(tiny_runs: Serv
         await receiver.stop()  # a worker that ends lets go on what hangs
         for number in range(1, 6):
             await session.temporal.get_workflow_handle(notification_id(session.id, number)).terminate()
+
+
+async def test_what_comes_while_the_close_is_told_is_answered(
+    tiny_runs: Server, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Telling._start
+
+    async def slowly(telling: Telling, notices: list[Notice]) -> None:
+        await asyncio.sleep(2.0 * SLOWNESS)
+        await start(telling, notices)
+
+    monkeypatch.setattr(Telling, "_start", slowly)
+    monkeypatch.setattr(limits, "MESSAGES_AT_ONCE", 1)
+    monkeypatch.setattr(limits, "BACKLOG_PAUSE_SECONDS", 0.1)
+    async with telling(tiny_runs, receiver) as harness:
+        session = await harness.open(config(receiver, "close"))
+        await run_task(session, {"output": 1})  # what a session does first would take them before its end
+        await session.close("now")
+        await snapshot_when(session, lambda s: s.status == "closed")
+        handle = session.temporal.get_workflow_handle(session.id)
+        for number in range(5):
+            await handle.signal("submit", {"task_id": f"late-{number}", "input": 1})
+        assert "ada" == (await session.configure(owner="ada")).owner
+        final = await session.finished(WAIT)
+    assert ("closed", 5) == (final.status, final.counters.rejected)
 
 
 @pytest.mark.not_on_test_server("it cannot list workflows (UNIMPLEMENTED)")

@@ -31,8 +31,8 @@ LAST_TURNS = 5
 """Turns shown on entry: enough to go on from."""
 
 QUICK = 2.0
-"""Seconds that the prompt stays away for an answer; with a slower one it comes back, and the answer is shown above. In a
-pipe nobody types meanwhile, and the next line may be the answer to what is about to be asked: it waits."""
+"""Seconds that the prompt stays away for an answer; with a slower one it comes back, and the answer is shown above.
+In a pipe nobody types meanwhile, and the next line may be the answer to what is about to be asked: it waits."""
 
 
 SILENT = 10.0
