@@ -62,14 +62,15 @@ REST = {"record_activity_markers": 1, "start_timer": 2}
 REST_TASKS = 15
 """Tasks of a run after which a session that rests is handed over: REST_EVENTS by 13 events a task."""
 
-FIRST_BEAT, NEXT_BEAT = 5.0, 8.0
-"""Seconds of a model call until its first heartbeat, and between those that reach the server: half of
-MODEL_HEARTBEAT_SECONDS, and the 80 % of it that the SDK lets pass between two."""
+BEAT = 10.0 / 3
+"""Seconds of a model call until its first heartbeat, and between two: the worker says one each third of
+MODEL_HEARTBEAT_SECONDS (`starter/serving/heartbeats.py`), and has the SDK hold none of them back. A call whose text is
+streamed has more."""
 
 
 def beats(seconds: float) -> int:
     """Heartbeats that a model call of so many seconds brings to the server; each is an action."""
-    return 0 if seconds < FIRST_BEAT else 1 + int((seconds - FIRST_BEAT) // NEXT_BEAT)
+    return int(seconds // BEAT)
 
 
 @dataclass(frozen=True)

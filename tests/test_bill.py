@@ -10,6 +10,7 @@ from temporalio.client import WorkflowHistory
 from benchmarks import bill
 from benchmarks.bill import Profile, Sizes
 from benchmarks.idle import actions_in
+from starter.serving.heartbeats import BEATS_IN_A_TIMEOUT
 from tests.histories import store
 from workflows.wire import limits
 
@@ -77,7 +78,7 @@ def test_a_session_asked_less_than_daily_has_a_new_run_with_each_task() -> None:
     assert pytest.approx(0.1) == bill.day_actions(Profile(tasks=0.1))["continue_as_new_workflow"]
 
 
-@pytest.mark.parametrize(("seconds", "beats"), [(0, 0), (4.9, 0), (5, 1), (12.9, 1), (13, 2), (60, 7)])
+@pytest.mark.parametrize(("seconds", "beats"), [(0, 0), (3.3, 0), (3.4, 1), (6.6, 1), (6.7, 2), (61, 18)])
 def test_a_model_call_that_takes_long_beats(seconds: float, beats: int) -> None:
     assert beats == bill.beats(seconds)
     assert 3 * beats == bill.day_actions(Profile(tasks=3, seconds=seconds)).get("record_activity_heartbeat", 0)
@@ -85,8 +86,7 @@ def test_a_model_call_that_takes_long_beats(seconds: float, beats: int) -> None:
 
 def test_the_arithmetic_has_the_numbers_of_the_product() -> None:
     assert bill.REST_TASKS == limits.REST_EVENTS // 13
-    assert bill.FIRST_BEAT == limits.MODEL_HEARTBEAT_SECONDS / 2
-    assert bill.NEXT_BEAT == 0.8 * limits.MODEL_HEARTBEAT_SECONDS
+    assert limits.MODEL_HEARTBEAT_SECONDS / BEATS_IN_A_TIMEOUT == bill.BEAT
     assert limits.RUN_SECONDS == 86_400
 
 

@@ -27,8 +27,8 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID_RULE = "an id is up to 64 letters, digits, dots, dashes and underlines, and begins with a letter or digit"
 
 KeySource = Callable[[], Mapping[str, bytes]]
-"""What `SESSIONS_ENCRYPTION` names: ids and keys of 32 bytes, the newest first. Called once in each process, before it
-connects, and never in the event loop's way again; what it raises ends the process."""
+"""What `SESSIONS_ENCRYPTION` names: ids and keys of 32 bytes, the newest first. Called each time that a program
+connects, before it does; what it raises ends the program."""
 
 
 class EncryptionError(ValueError):

@@ -64,7 +64,8 @@ class Settings(BaseModel):
 
     model: str = Field(
         "offline",
-        description="The model of the kind `Answer`: `offline`, which needs no network, or `openai:<model>`.",
+        description="The model of the kinds `Answer` and `Summarise`: `offline`, which needs no network, or "
+        "`openai:<model>`.",
     )
     kinds: Annotated[str, AfterValidator(_names)] | None = Field(
         None,
