@@ -14,7 +14,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner
 from activities.models.offline import OfflineModel
 from starter.client import Session
 from starter.gateway.agui.interrupts import answer_in
-from starter.gateway.agui.streams import RunStream
+from starter.gateway.agui.streams import RunStream, messages_of
 from starter.gateway.asking import NoAnswerError, session_id_of
 from starter.gateway.keys import KeyFile
 from starter.serving.registration import register_search_attributes
@@ -26,7 +26,7 @@ from tests.samples import NOW
 from tests.servers import Server
 from tests.test_streaming import TellWorkflow, _steps, details, tell
 from worker import KINDS, build_worker
-from workflows.contract import Config, Question, TaskEvent, TaskRecord
+from workflows.contract import Config, Question, TaskEvent, TaskRecord, Turn
 
 BANANA, YELLOW = "What colour is a banana?", "A ripe banana is yellow."
 SAID = ["TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END"]
@@ -453,3 +453,11 @@ def test_a_payload_answers_what_was_asked_or_nothing(choices: str, payload: Any,
             answer_in(question, payload)
     else:
         assert value == answer_in(question, payload)
+
+
+def test_a_task_that_ended_between_two_looks_is_there_once() -> None:
+    """The snapshot had it running, the context has its turn."""
+    turn = Turn(task_id="t", version=1, input="How big?", output="So big.", finished_at=NOW)
+    running = TaskRecord(task_id="t", kind="Answer", status="running", submitted_at=NOW, input_preview="How big?")
+    assert [m.id for m in messages_of([turn], None)] == [m.id for m in messages_of([turn], running)]
+    assert 3 == len(messages_of([turn], running.model_copy(update={"task_id": "next"})))

@@ -13,8 +13,10 @@ from temporalio.client import WorkflowHandle
 
 from activities.models.offline import OfflineModel
 from starter.client import Session
+from starter.client.calls import NoWorkerError
 from starter.client.connection import connect
 from starter.client.sessions import SessionClient
+from starter.gateway import asking
 from tests.harness import WAIT, Harness
 from tests.kinds import TEST_KINDS
 from tests.samples import NOW, request
@@ -301,6 +303,27 @@ async def test_an_unknown_task_and_a_bad_cursor_have_named_errors(telling: Harne
     with pytest.raises(SessionError, match="InvalidRequest"):
         await until(session.stream("t", after="everything"), ended)
     await session.close("now")
+
+
+async def test_a_gateways_stream_sits_out_that_no_worker_answers_when_a_task_begins_anew(
+    telling: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> TaskRecord:
+        raise NoWorkerError("a restart")
+
+    session, steps = await started(telling)
+    async with asyncio.timeout(WAIT):
+        while (first := await session.task("t")) is None:  # noqa: ASYNC110 (the server has no event for it)
+            await asyncio.sleep(0.05)
+    monkeypatch.setattr(asking, "present", away)
+    events = asking.events_of(session, first)
+    steps.put_nowait(details(["No"]))
+    await until(events, lambda event: event.type == "text")
+    steps.put_nowait(None)
+    steps.put_nowait(details(["Ye"], attempt=2))
+    await until(events, lambda event: event.type == "restarted")
+    steps.put_nowait(["Yes"])
+    assert "Yes" == text_said(await until(events, ended))
 
 
 async def test_watchers_of_one_task_share_one_reader(telling: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,8 +100,11 @@ async def events_of(
             if event.type == "question" and asks is not None and asks.id == answered:
                 continue
             if event.type == "restarted":
-                now = await present(session, first.task_id)
-                if now.status in ENDED:  # what was told of its last attempt is gone; the record has the text
+                now: TaskRecord | None = None
+                with contextlib.suppress(NoWorkerError, RPCError):  # the stream sits out what restarts
+                    now = await present(session, first.task_id)
+                if now is not None and now.status in ENDED:
+                    # What was told of its last attempt is gone; the record has the text.
                     yield TaskEvent(type="ended", cursor=_START, record=now)
                     return
             yield event

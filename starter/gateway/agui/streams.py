@@ -262,7 +262,8 @@ def messages_of(transcript: Sequence[Turn], running: TaskRecord | None) -> list[
     for turn in transcript:
         found.append(UserMessage(id=id_of(turn.task_id, "input"), content=words(turn.input)))
         found.append(AssistantMessage(id=id_of(turn.task_id, "whole"), content=words(turn.output)))
-    if running is not None:
+    # The turns may have been read a moment later, when it had ended.
+    if running is not None and running.task_id not in {turn.task_id for turn in transcript}:
         found.append(UserMessage(id=id_of(running.task_id, "input"), content=running.input_preview))
     return found
 
