@@ -230,6 +230,17 @@ async def test_a_stream_that_is_cut_in_the_telling_of_a_second_activity_goes_on(
         assert max(numbers) < 2**53
 
 
+async def test_what_nobody_told_before_the_end_has_the_same_numbers_after_it(told: tuple[Harness, Clients]) -> None:
+    harness, (one, other) = told
+    session = await harness.open(Config(default_kind="Tell"))
+    steps = _steps[session.id] = asyncio.Queue()
+    stream = await one.responses.create(input="x", conversation=session.id, stream=True)
+    steps.put_nowait(["It is yellow."])  # its task was under way when the stream began
+    events = await _events(stream)
+    again = await _events(await other.responses.retrieve(events[0]["response"]["id"], stream=True))
+    assert _stable(events) == _stable(again)
+
+
 async def test_an_attempt_that_begins_again_is_a_new_item_and_the_old_one_incomplete(
     told: tuple[Harness, Clients],
 ) -> None:

@@ -227,8 +227,9 @@ async def test_a_task_that_streams_nothing_says_all_at_its_end(telling: Harness,
     steps.put_nowait([output])
     events = await until(session.stream("t"), ended)
     assert said == text_said(events)
-    assert [("text", said, f"1.{len(said)}")] * bool(said) == told(events)
+    assert [("text", said, f"{FROM_RECORD}.{len(said)}")] * bool(said) == told(events)
     assert told(events) == told(await until(session.stream("t"), ended))  # once it has ended, too
+    assert [] == told(await until(session.stream("t", after=events[-1].cursor), ended))
 
 
 async def test_a_task_that_fails_ends_with_its_record_and_no_more_text(telling: Harness) -> None:

@@ -195,7 +195,7 @@ class _Watcher:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self.goes_on = place.position > 0
+        self.goes_on = 0 < place.attempt < FROM_RECORD
         self.mark: StreamMark | None = None
         self._status: str | None = None
         self._progress: Progress | None = None
@@ -240,22 +240,24 @@ class _Watcher:
             yield from self._begin(mark.attempt if mark and mark.attempt > self._place.attempt else FROM_RECORD)
             said = 0
         elif self._place.attempt == 0:
-            yield from self._begin(mark.attempt if mark else 1)
+            yield from self._begin(FROM_RECORD)
         if rest := text[said:]:
             events = len(mark.events) if mark and mark.attempt == self._place.attempt else self._place.position - said
             yield self._said(rest, len(text) + events)
 
     def _characters_told(self, text: str, told: StreamDetails | None, mark: StreamMark | None) -> int | None:
-        """How much of an output's text is the text before the caller's place; null where that is not known, or none."""
+        """How much of an output's text is the text before the caller's place; null where that is not known, or none.
+
+        A place of an activity's attempt counts events, too: only what is left of that attempt says how many.
+        """
         attempt, position = self._place
-        if told is not None and told.attempt == attempt:
-            return len(told.text) if text.startswith(told.text) else None
         if mark is not None and mark.attempt == attempt:
             return mark.told_by(position)
-        if position == 0:
-            return 0
-        of_record = attempt == FROM_RECORD or (attempt == 1 and self.mark is None)  # nothing was streamed
-        return position if of_record and position <= len(text) else None
+        if told is not None and told.attempt == attempt and position <= _size(told)[1]:
+            return len(told.text) if text.startswith(told.text) else None
+        if attempt == FROM_RECORD:
+            return position if position <= len(text) else None
+        return 0 if self._place == (0, 0) else None
 
     def _begin(self, attempt: int) -> Iterator[TaskEvent]:
         before, self._place = self._place, Place(attempt, 0)
