@@ -14,14 +14,17 @@ from openai import AsyncOpenAI
 
 from activities.models.offline import OfflineModel
 from starter.gateway.openai.ids import RESPONSE, Ref, ref_in
-from starter.gateway.openai.streams import AGAIN, Place, Said
+from starter.gateway.openai.streams import AGAIN, NEVER, Place, ResponseStream, Said
 from tests.gateways import gateway
 from tests.harness import WAIT, Harness
 from tests.kinds import TEST_KINDS
+from tests.recitals import ReciteWorkflow, recite
+from tests.samples import NOW
 from tests.servers import Server
 from tests.test_streaming import TellWorkflow, _steps, details, tell
 from worker import KINDS, build_worker
-from workflows.contract import Config, TaskEvent
+from workflows.contract import Config, TaskEvent, TaskRecord
+from workflows.wire.streaming import FROM_RECORD
 
 BANANA = "What colour is a banana?"
 DELTA = "response.output_text.delta"
@@ -159,8 +162,8 @@ async def told(server: Server, elsewhere: Harness) -> AsyncIterator[tuple[Harnes
             elsewhere.temporal,
             OfflineModel(),
             queue=elsewhere.queue,
-            kinds=[*KINDS, *TEST_KINDS, TellWorkflow],
-            activities=[tell],
+            kinds=[*KINDS, *TEST_KINDS, TellWorkflow, ReciteWorkflow],
+            activities=[tell, recite],
             max_heartbeat_throttle_interval=timedelta(milliseconds=20),
         ),
         gateway(server, elsewhere) as one,
@@ -169,13 +172,15 @@ async def told(server: Server, elsewhere: Harness) -> AsyncIterator[tuple[Harnes
         yield elsewhere, (one.client(), other.client())
 
 
-async def _until(stream: Any, name: str) -> list[Any]:
-    """The events up to the first of that name, and then the stream is cut."""
-    seen = []
+async def _until(stream: Any, *names: str) -> list[Any]:
+    """The events up to the first of that name, and of the next name after it; and then the stream is cut."""
+    seen, left = [], list(names)
     async with asyncio.timeout(WAIT):
         async for found in stream:
             seen.append(found)
-            if found.type == name:
+            if found.type == left[0]:
+                del left[0]
+            if not left:
                 break
     await stream.close()
     return seen
@@ -206,6 +211,36 @@ async def test_a_stream_that_is_cut_in_the_middle_goes_on_at_the_other_gateway(t
     assert max(numbers) < 2**53
 
 
+async def test_a_stream_that_is_cut_in_the_telling_of_a_second_activity_goes_on(told: tuple[Harness, Clients]) -> None:
+    harness, (one, other) = told
+    session = await harness.open(Config(default_kind="Recite"))
+    words = [f"{number} " for number in range(20)]
+    task_id = await session.submit({"words": words, "pause": 0.1, "times": 2}, task_id="t", stream=True)
+    response_id = Ref(session.id, task_id).id(RESPONSE)
+    stream: Any = await one.responses.retrieve(response_id, stream=True)
+    seen = await _until(stream, "response.output_item.done", DELTA)
+    cut = seen[-1].sequence_number
+    assert 1001 == Place.of(cut).attempt
+    for _ in range(2):  # while it goes on, and after its end
+        resumed: Any = await other.responses.retrieve(response_id, stream=True, starting_after=cut)
+        rest = await _until(resumed, "response.completed")
+        assert "".join(words) == seen[-1].delta + _said(rest) == rest[-1].response.output_text
+        numbers = [found.sequence_number for found in [*seen, *rest]]
+        assert sorted(set(numbers)) == numbers
+        assert max(numbers) < 2**53
+
+
+async def test_what_nobody_told_before_the_end_has_the_same_numbers_after_it(told: tuple[Harness, Clients]) -> None:
+    harness, (one, other) = told
+    session = await harness.open(Config(default_kind="Tell"))
+    steps = _steps[session.id] = asyncio.Queue()
+    stream = await one.responses.create(input="x", conversation=session.id, stream=True)
+    steps.put_nowait(["It is yellow."])  # its task was under way when the stream began
+    events = await _events(stream)
+    again = await _events(await other.responses.retrieve(events[0]["response"]["id"], stream=True))
+    assert _stable(events) == _stable(again)
+
+
 async def test_an_attempt_that_begins_again_is_a_new_item_and_the_old_one_incomplete(
     told: tuple[Harness, Clients],
 ) -> None:
@@ -227,7 +262,11 @@ async def test_an_attempt_that_begins_again_is_a_new_item_and_the_old_one_incomp
         assert "It is yellow." == _said(rest) == rest[-1].response.output_text
 
 
-@given(st.text(max_size=40), st.integers(0, 5), st.text(max_size=40), st.integers(1, 100))
+ATTEMPTS = [1, 1001, 2001, FROM_RECORD]
+"""The first of a task's first, second and third activity, and that of the record's text."""
+
+
+@given(st.text(max_size=40), st.integers(0, 5), st.text(max_size=40), st.sampled_from(ATTEMPTS))
 def test_a_place_is_a_number_that_grows_and_knows_its_text(before: str, events: int, more: str, attempt: int) -> None:
     place = Place(attempt).after(before, len(before) + events)
     later = place.after(more)
@@ -239,6 +278,37 @@ def test_a_place_is_a_number_that_grows_and_knows_its_text(before: str, events: 
     if more:
         assert not later.begins(before)
         assert not later.begins(before + more[:-1] + chr(ord(more[-1]) ^ 1))
+
+
+async def _numbered(stands: TaskRecord, seen: int, *events: TaskEvent) -> list[dict[str, Any]]:
+    """What a stream of a response tells after a number, of a task that tells those events and ends so."""
+
+    async def happening() -> AsyncIterator[TaskEvent]:
+        for event in (*events, TaskEvent(type="ended", cursor="1.0", record=stands)):
+            yield event
+
+    sent = ResponseStream(Ref("s", "t"), {}, seen).events(stands, happening())
+    return [json.loads(text.partition("data: ")[2]) async for text in sent]
+
+
+async def test_a_text_beyond_the_last_place_that_has_a_number_comes_with_the_end() -> None:
+    """As only another SDK tells it, and only an output of JSON has it."""
+    text = "a" * 300_000
+    pieces = [(0, 5), (5, 262_142), (262_142, 262_143), (262_143, 300_000)]
+    told = [TaskEvent(type="text", cursor=f"1001.{end}", text=text[begin:end]) for begin, end in pieces]
+    known = {"kind": "K", "submitted_at": NOW, "input_preview": "", "output": text}
+    stands = TaskRecord.model_validate({"task_id": "t", "status": "completed", **known})
+    sent = await _numbered(stands, NEVER, *told)
+    numbers = [event["sequence_number"] for event in sent]
+    assert sorted(set(numbers)) == numbers
+    assert max(numbers) < 2**53
+    deltas = [event for event in sent if event["type"] == DELTA]
+    assert [5, 262_137, 37_858] == [len(event["delta"]) for event in deltas]
+    for place, event in enumerate(deltas):
+        rest = await _numbered(stands, event["sequence_number"])
+        assert sum(len(event["delta"]) for event in deltas[place + 1 :]) == sum(
+            len(event["delta"]) for event in rest if event["type"] == DELTA
+        )
 
 
 def test_a_thing_has_one_id_and_what_is_none_of_ours_is_nothing() -> None:

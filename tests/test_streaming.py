@@ -12,7 +12,7 @@ from temporalio import activity, workflow
 from temporalio.client import WorkflowHandle
 
 from activities.models.offline import OfflineModel
-from starter.client import Session
+from starter.client import Session, streaming
 from starter.client.calls import NoWorkerError
 from starter.client.connection import connect
 from starter.client.sessions import SessionClient
@@ -25,6 +25,7 @@ from worker import KINDS, build_worker
 from workflows.contract import Config, TaskEvent, TaskInput, TaskOutput, TaskRecord
 from workflows.kinds.waiting import ask_person
 from workflows.state.session_state import SessionState
+from workflows.wire import limits
 from workflows.wire.errors import SessionError
 from workflows.wire.streaming import FROM_RECORD, Place, StreamDetails, StreamPart, news
 
@@ -50,7 +51,7 @@ async def tell(session_id: str) -> Any:
 
 @workflow.defn(name="Tell", sandboxed=False, failure_exception_types=[Exception])
 class TellWorkflow:
-    """Lets the test say what it tells; asks a person first, where its input is a question."""
+    """Lets the test say what it tells; asks a person first, or last, where its input says so."""
 
     @workflow.run
     async def run(self, task: TaskInput) -> TaskOutput:
@@ -63,6 +64,8 @@ class TellWorkflow:
             heartbeat_timeout=timedelta(seconds=60),
             summary=str(task.stream),
         )
+        if task.input == "ask last":
+            await ask_person(task, "Really?")
         return TaskOutput(output=output)
 
 
@@ -229,8 +232,9 @@ async def test_a_task_that_streams_nothing_says_all_at_its_end(telling: Harness,
     steps.put_nowait([output])
     events = await until(session.stream("t"), ended)
     assert said == text_said(events)
-    assert [("text", said, f"1.{len(said)}")] * bool(said) == told(events)
+    assert [("text", said, f"{FROM_RECORD}.{len(said)}")] * bool(said) == told(events)
     assert told(events) == told(await until(session.stream("t"), ended))  # once it has ended, too
+    assert [] == told(await until(session.stream("t", after=events[-1].cursor), ended))
 
 
 async def test_a_task_that_fails_ends_with_its_record_and_no_more_text(telling: Harness) -> None:
@@ -254,6 +258,25 @@ async def test_a_question_comes_when_it_is_asked(telling: Harness) -> None:
     steps.put_nowait(["Good."])
     seen += await until(events, ended)
     assert 1 == sum(event.type == "question" for event in seen)
+
+
+async def test_a_question_that_waits_in_the_sessions_backlog_comes(
+    telling: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its task's history grows no more once it is asked, and the session is asked before the question is there."""
+    monkeypatch.setattr(limits, "MESSAGES_AT_ONCE", 1)
+    monkeypatch.setattr(streaming, "QUIET_ASK", 0.5)
+    monkeypatch.setattr(streaming, "LONGEST_QUIET_ASK", 1.0)
+    session, steps = await started(telling, "ask last")
+    events = session.stream("t")
+    steps.put_nowait(details(["Good"], done=1))
+    await until(events, lambda e: e.type == "progress")
+    handle = telling.temporal.get_workflow_handle(session.id)
+    await asyncio.gather(*(handle.signal("noise", number) for number in range(8)))  # a second each: no timer is shorter
+    steps.put_nowait(["Good."])
+    seen = await until(events, lambda e: e.type == "question")
+    assert "Really?" == seen[-1].data["text"]
+    await session.close("now")
 
 
 async def test_a_task_that_waits_for_its_turn_says_so_first(telling: Harness) -> None:

@@ -207,6 +207,31 @@ async def test_a_cursor_goes_on_when_the_task_has_ended(reciting: Session, serve
                 assert [("text", rest, events[-1].cursor)] * bool(rest) == more
 
 
+async def test_places_count_the_same_after_the_end_as_before(reciting: Session) -> None:
+    """Who reads all of it only then is told nothing twice, from whichever place it goes on."""
+    task = await reciting.submit({"words": ["Yel", "low."], "notes": [0]}, stream=True)
+    await reciting.result(task, WAIT)
+    for cursor in (None, "1.0", "1.1", "1.4"):
+        events = await until(reciting.stream(task, after=cursor), ended)
+        assert "Yellow."[3 if cursor == "1.4" else 0 :] == text_said(events)
+        assert [] == told(await until(reciting.stream(task, after=events[-1].cursor), ended))
+
+
+async def test_a_place_that_nothing_explains_any_more_is_told_whole_again(
+    reciting: Session, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "MARKED_EVENTS", 1)
+    words = [f"{number} " for number in range(20)]
+    task = await reciting.submit({"words": words, "pause": 0.05, "notes": [0, 1]}, stream=True)
+    events = await until(reciting.stream(task), lambda e: e.type == "text" and e.text and "1" in e.text)
+    assert 2 == len([event for event in events if event.type == "note"])
+    await reciting.result(task, WAIT)
+    other = SessionClient(await connect(server.address), "any").get(reciting.id)
+    rest = await until(other.stream(task, after=events[-1].cursor), ended)
+    assert "".join(words) == text_said([*events, *rest])
+    assert [] == told(await until(other.stream(task, after=rest[-1].cursor), ended))
+
+
 async def test_progress_goes_with_the_text(reciting: Session) -> None:
     task = await reciting.submit({"words": WORDS, "pause": 0.05, "progress": True}, stream=True)
     events = await until(reciting.stream(task), ended)

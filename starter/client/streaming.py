@@ -1,7 +1,7 @@
 """Reading what a task says while it says it, from the heartbeats of its activities: no event of its history.
 
 All watchers of a task in one process share one reader. A look of it is one read of the server's; the session is asked
-only when the history of the task has grown, for that is when it may ask a person.
+when the history of the task has grown, for that is when it may ask a person, and now and then while nothing is heard.
 """
 
 import asyncio
@@ -37,6 +37,13 @@ FIRST_LOOKS, FIRST_LOOKS_SECONDS = 50, 0.1
 LONGEST_ASK = 2.0
 """Seconds at most between queries for a task that waits for its turn."""
 
+QUIET_ASK = 2.0
+"""Seconds of silence until the session is asked although the history of a task has not grown. In a burst of messages a
+question waits in the session's backlog, of which 500 take a second, and nothing of its task grows when it is taken."""
+
+LONGEST_QUIET_ASK = 30.0
+"""The same at most, after it has doubled each time. A long call of a tool is as quiet: two queries a minute."""
+
 _AWAY = TRANSIENT | {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 
 
@@ -50,6 +57,7 @@ class _Reader:
         self._pause = self._again = self._patience = SOON
         self._asking: asyncio.Task[None] | None = None
         self._asked = 0.0
+        self._quiet, self._ask_in_quiet_at = QUIET_ASK, 0.0
         self._looks = 0
         self._marking: asyncio.Task[StreamMark | None] | None = None
         self.changed = asyncio.Event()
@@ -96,13 +104,19 @@ class _Reader:
         if found.status != WorkflowExecutionStatus.RUNNING:
             self._pause = LONGEST_LOOK  # the record is about to come
             return
-        if self._mark != (mark := (found.run_id, found.history_length)) and self._ask():
-            self._mark = mark
+        if self._mark != (mark := (found.run_id, found.history_length)):
+            if self._ask():
+                self._mark = mark
+                self._heard()
+        elif not self._waits and loop.time() >= self._ask_in_quiet_at and self._ask():
+            self._quiet = min(2 * self._quiet, LONGEST_QUIET_ASK)
+            self._ask_in_quiet_at = loop.time() + self._quiet
         reported = await reports(self._session.temporal, found)
         told, progress = stream_in(reported), progress_in(reported)
         new = told is not None and (self.told is None or _size(told) > _size(self.told))
-        if new or progress != self.progress:
+        if new or progress not in (None, self.progress):  # that none is pending any more is no news
             self.told, self.progress = told if new else self.told, progress or self.progress
+            self._heard()
             self._tell()
         if told is not None and new:
             # From the begin of this look: what it took would make the next one, and all after it, come later and later.
@@ -114,6 +128,15 @@ class _Reader:
         """Look again soon, and then less and less so."""
         longest = FIRST_LOOKS_SECONDS if self.told is None and self._looks < FIRST_LOOKS else LONGEST_LOOK
         self._pause, self._again = self._again, min(1.5 * self._again, longest)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether it is known to wait for a person, whose answer makes its history grow."""
+        return self.record is not None and self.record.waiting_for is not None
+
+    def _heard(self) -> None:
+        """The task has done something: silence begins anew."""
+        self._quiet, self._ask_in_quiet_at = QUIET_ASK, asyncio.get_running_loop().time() + QUIET_ASK
 
     def _ask(self, again: float = 0.0) -> bool:
         """Ask the session for the record, where nobody is doing so and the last time is `again` seconds ago."""
@@ -195,7 +218,7 @@ class _Watcher:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self.goes_on = place.position > 0
+        self.goes_on = 0 < place.attempt < FROM_RECORD
         self.mark: StreamMark | None = None
         self._status: str | None = None
         self._progress: Progress | None = None
@@ -240,22 +263,24 @@ class _Watcher:
             yield from self._begin(mark.attempt if mark and mark.attempt > self._place.attempt else FROM_RECORD)
             said = 0
         elif self._place.attempt == 0:
-            yield from self._begin(mark.attempt if mark else 1)
+            yield from self._begin(FROM_RECORD)
         if rest := text[said:]:
             events = len(mark.events) if mark and mark.attempt == self._place.attempt else self._place.position - said
             yield self._said(rest, len(text) + events)
 
     def _characters_told(self, text: str, told: StreamDetails | None, mark: StreamMark | None) -> int | None:
-        """How much of an output's text is the text before the caller's place; null where that is not known, or none."""
+        """How much of an output's text is the text before the caller's place; null where that is not known, or none.
+
+        A place of an activity's attempt counts events, too: only what is left of that attempt says how many.
+        """
         attempt, position = self._place
-        if told is not None and told.attempt == attempt:
-            return len(told.text) if text.startswith(told.text) else None
         if mark is not None and mark.attempt == attempt:
             return mark.told_by(position)
-        if position == 0:
-            return 0
-        of_record = attempt == FROM_RECORD or (attempt == 1 and self.mark is None)  # nothing was streamed
-        return position if of_record and position <= len(text) else None
+        if told is not None and told.attempt == attempt and position <= _size(told)[1]:
+            return len(told.text) if text.startswith(told.text) else None
+        if attempt == FROM_RECORD:
+            return position if position <= len(text) else None
+        return 0 if self._place == (0, 0) else None
 
     def _begin(self, attempt: int) -> Iterator[TaskEvent]:
         before, self._place = self._place, Place(attempt, 0)

@@ -16,6 +16,7 @@ from starter.client.session import LONGEST_LOOK
 from workflows.contract import Question, TaskEvent, TaskRecord
 from workflows.wire.approval import NO, YES
 from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.streaming import FROM_RECORD, Place
 
 FIRST_LOOK = 0.25
 """Seconds until the first look whether a task asks: an ordinary answer of a model takes longer."""
@@ -107,6 +108,8 @@ async def events_of(
                     # What was told of its last attempt is gone; the record has the text.
                     yield TaskEvent(type="ended", cursor=_START, record=now)
                     return
+            if event.type == "text" and Place.of(event.cursor).attempt == FROM_RECORD:
+                continue
             yield event
             if event.type == "question":
                 return

@@ -17,7 +17,8 @@ OWN_TYPES = frozenset({"status", "text", "progress", "question", "restarted", TR
 """Events of the contract; a kind's own are called otherwise."""
 
 FROM_RECORD = 2_000_000
-"""The attempt whose text is that of the record, where what was shown of the others is void or cannot be told any more.
+"""The attempt whose text is that of the record, where nothing was shown before the end, or what was shown of the others
+is void or cannot be told any more. No events are among it: its places count characters alone.
 Beyond all that activities have; times 2**32 it is a number that JavaScript still has."""
 
 DIGEST_CHARACTERS = 8

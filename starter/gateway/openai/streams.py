@@ -24,12 +24,12 @@ from starter.gateway.shown import failure, words
 from starter.gateway.sse import event
 from workflows.contract import TaskEvent, TaskRecord
 
-_CHECK_BITS, _EVENT_BITS, _POSITION_BITS = 17, 10, 19
+_CHECK_BITS, _EVENT_BITS, _POSITION_BITS = 9, 5, 18
 _ATTEMPT = 1 << (_CHECK_BITS + _EVENT_BITS + _POSITION_BITS)
 _POSITION = 1 << (_CHECK_BITS + _EVENT_BITS)
 _MOST_EVENTS = (1 << _EVENT_BITS) - 1
 _LAST = (1 << _POSITION_BITS) - 1
-_PRIME = (1 << _CHECK_BITS) - 1
+_PRIME = 509  # the last one below 512
 
 NEVER = -1
 """Before the first number."""
@@ -42,10 +42,12 @@ AGAIN = "\n\n[The answer begins again.]\n\n"
 class Place:
     """A place in what a task says, as one number of at most 53 bits: JavaScript has no longer ones.
 
-    From the highest: the attempt; the position in it, as the cursor of `Session.stream` has it (an attempt has 256 KiB
-    at most); how many of that were events instead of text (1,023 stands for more); a check of the text so far. By the
-    last two a gateway that finds the task ended goes on with the text of its record, whoever has streamed it: nothing
-    else is left of the stream then. Another attempt's text passes the check once in 131,071 times.
+    From the highest: 21 bits for the attempt, as `activities/stream.py` numbers it, a thousand for each activity, so
+    that 2,097 of them fit; 18 for the position in it, as the cursor of `Session.stream` has it (an attempt has 256 KiB
+    at most; a text beyond, of another SDK or a large output of JSON, comes with the end); 5 for how many of that were
+    events instead of text (31 stands for more); 9 for a check of the text so far. By the last two a gateway that finds
+    the task ended goes on with the text of its record, whoever has streamed it: nothing else is left of the stream
+    then. After more than 30 events it is told again. Another attempt's text passes the check once in 509 times.
     """
 
     attempt: int = 0
@@ -57,6 +59,8 @@ class Place:
     def number(self) -> int:
         """As one number."""
         events = _MOST_EVENTS if self.chars is None else min(self.position - self.chars, _MOST_EVENTS)
+        if self.position >= _LAST:
+            return self.end
         return self.attempt * _ATTEMPT + self.position * _POSITION + (events << _CHECK_BITS) + self.check
 
     @property
@@ -74,7 +78,7 @@ class Place:
         """The place that a number stands for."""
         attempt, rest = divmod(max(number, 0), _ATTEMPT)
         position, rest = divmod(rest, _POSITION)
-        events, check = divmod(rest, _PRIME + 1)
+        events, check = divmod(rest, 1 << _CHECK_BITS)
         if attempt == 0 or position == 0:
             return cls(attempt)
         return cls(attempt, position, None if events == _MOST_EVENTS else position - events, check)
@@ -144,7 +148,7 @@ class ResponseStream:
         attempt, position = (int(part) for part in found.cursor.split("."))
         if attempt > self._at.attempt:
             yield from self._begun(attempt)
-        if found.type == "text" and found.text:
+        if found.type == "text" and found.text and position < _LAST:  # what has no number waits for the end
             yield from self._says(found.text, position)
 
     def _begun(self, attempt: int) -> Iterator[str]:
