@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from tests.conformance.caller import SLOWNESS
+
 ROOT = Path(__file__).resolve().parents[1]
 
 _REQUEST_BYTES = 1 << 20  # arguments and environment of one command
@@ -101,10 +103,12 @@ def _say(stdin: IO[bytes], text: bytes) -> None:
 
 def _serve(requests: socket.socket) -> None:
     """Fork a process for each request. One more stands between, which waits for it and tells how it ended."""
+    import starter.cli.chat  # noqa: PLC0415
     import starter.cli.main  # noqa: PLC0415 (what every command imports)
     import starter.client  # noqa: PLC0415
-    import starter.gateway.serving  # noqa: F401, PLC0415
+    import starter.gateway.serving  # noqa: PLC0415
 
+    starter.cli.chat.QUICK *= SLOWNESS  # a prompt stays away as long as an answer may take here
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks for those that stand between
     while True:
         body, descriptors, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, 4)

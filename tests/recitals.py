@@ -10,6 +10,7 @@ from temporalio.plugin import SimplePlugin
 
 with workflow.unsafe.imports_passed_through():
     from activities import progress, stream
+    from tests.conformance.caller import SLOWNESS
     from workflows.contract import TaskInput, TaskOutput
 
 
@@ -39,7 +40,7 @@ class ReciteWorkflow:
     async def run(self, task: TaskInput) -> TaskOutput:
         piece = task.input
         if isinstance(piece, str):  # of the command line: a word each fifth of a second
-            piece = {"words": [f"{word} " for word in piece.split()], "pause": 0.2}
+            piece = {"words": [f"{word} " for word in piece.split()], "pause": 0.2 * SLOWNESS}
         text = ""
         for _ in range(piece.get("times", 1)):
             text = await workflow.execute_activity(

@@ -23,6 +23,7 @@ from starter.cli.arguments import compaction, notification
 from starter.dev_server import DevServer
 from tests import command_lines
 from tests.command_lines import Ran
+from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, snapshot_when
 from workflows.contract import ContextView, Snapshot, TaskRecord
 
@@ -272,7 +273,8 @@ async def test_a_conversation_asks_on_the_spot(run: Command, name: str) -> None:
 
 async def test_the_next_line_of_a_pipe_waits_for_what_is_about_to_be_asked(run: Command, name: str) -> None:
     await run("open", name, "--default-kind", "Approve")
-    await run("submit", name, '{"seconds": 2.5}', "--json-input", "--kind", "Slow")  # longer than a prompt stays away
+    slow = json.dumps({"seconds": 2.5 * SLOWNESS})  # longer than a prompt stays away
+    await run("submit", name, slow, "--json-input", "--kind", "Slow")
     talked = await run("chat", name, stdin="deploy\nyes\nit is Tuesday\n")
     assert 0 == talked.code
     assert "it is Tuesday" in talked.out.split("Why?")[1]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from starter.client import Session
+from tests.conformance.caller import SLOWNESS
 from tests.environments import INSTALL_SECONDS
 from tests.harness import WAIT, Harness, progress_of
 from tests.llamaindex_host import LONG, Host, asked, failure, hosting
@@ -92,7 +93,7 @@ async def test_what_steps_under_way_did_is_done_once_after_a_crash(
     session = await harness.open()
     task_id = await crashing.submit(session, flow)
     await crashing.ran("take" if flow == "Sends" else "end a")
-    await asyncio.sleep(0.5)  # for a checkpoint, if there is to be one
+    await asyncio.sleep(0.5 * SLOWNESS)  # for a checkpoint, if there is to be one
     await crashing.restart()
     record = await session.result(task_id, LONG)
     assert ("completed", output) == (record.status, record.output)

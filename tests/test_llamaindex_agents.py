@@ -1,5 +1,6 @@
 """Agents of LlamaIndex as kinds: the loop in the task's workflow, which replays at every workflow task here."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -71,7 +72,9 @@ async def test_calls_of_the_model_and_of_tools_have_spans_in_the_trace_of_the_ca
             session = await traced.open()
             await host.run(session, "look_up A7")
             tool, task = await receiver.span("execute_tool look_up"), await receiver.span("task Shop")
-            chats = [span for span in receiver.spans if span.name.startswith("chat ")]
+            async with asyncio.timeout(LONG):
+                while len(chats := [span for span in receiver.spans if span.name.startswith("chat ")]) < 2:  # noqa: ASYNC110 (the receiver has no event)
+                    await asyncio.sleep(0.05)
     assert ["SignalWorkflow:submit", "task Shop"] == receiver.path(tool)[:2]
     assert {tool.trace} == {span.trace for span in [task, *chats]}
     assert [(2, 1), (4, 1)] == [

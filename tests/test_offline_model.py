@@ -279,10 +279,10 @@ async def test_what_is_remembered_has_a_bounded_length(key: str, value: str, pat
 
 @pytest.mark.parametrize("part", ["my a is . ", "hi ", "what did i ask ", "tell me ", "' - ", "s's "])
 async def test_a_text_of_the_largest_size_is_matched_at_once(part: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for prefix in ("", "my ", "what is my ", "what did i "):
         await ask(prefix + part * (64 * 1024 // len(part)))
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 SAID = st.sampled_from(["", "My name is ", "What is my ", "Forget my ", "Remember that my ", "What did I ask ", "Hi, "])

@@ -24,6 +24,7 @@ from activities.models.hiding import LOGGERS
 from activities.models.openai import OpenAIModel
 from activities.models.protocol import ONCE_MORE, LanguageModel, ModelReply, ModelRequest
 from tests import canary
+from tests.conformance.caller import WAIT
 from tests.openai_server import BASE64_HEAD, DISGUISES, HEAD, KEY, MASKED_KEY, OpenAIServer, Reply, ok, refusal
 from workflows.contract import InjectedContext, Turn
 
@@ -373,13 +374,13 @@ async def test_a_slow_answer_is_an_answer(server: OpenAIServer, model: OpenAIMod
 
 
 async def test_cancellation_ends_the_request(server: OpenAIServer, model: OpenAIModel) -> None:
-    server.script.append(ok(delay=2.0))
+    server.script.append(ok(delay=2 * WAIT))
     task = asyncio.create_task(model.reply(QUESTION))
     request = await server.received()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(request.hung_up.wait(), 1.0)
+    await asyncio.wait_for(request.hung_up.wait(), WAIT)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from starter.client import Session, SessionClient
 from starter.client.calls import NoWorkerError
 from starter.client.connection import connect
 from starter.client.schedules import ScheduledTime, ScheduleView, SessionSchedule, schedule_names
-from tests.conformance.caller import until
+from tests.conformance.caller import SLOWNESS, until
 from tests.harness import WAIT, Harness, snapshot_when
 from tests.servers import own_server
 from tests.test_crashes import WorkerProcess, stopping
@@ -218,7 +218,7 @@ async def test_what_is_wished_at_the_same_time_all_comes_true(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server itself forgets all but the last of what reaches a schedule within milliseconds."""
-    monkeypatch.setattr("starter.client.schedules.PATCH_SECONDS", 0.5)
+    monkeypatch.setattr("starter.client.schedules.PATCH_SECONDS", 0.5 * SLOWNESS)
     session = await harness.open(Config(default_kind="Show"))
     schedule = await session.schedule(DAILY, 1, name="s")
     moments = [NOON + timedelta(seconds=seconds) for seconds in range(4)]

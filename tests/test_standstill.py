@@ -23,12 +23,13 @@ async def told(sessions: AsyncIterator[Told]) -> dict[str, Told]:
     return {each.session_id: each async for each in sessions}
 
 
-async def listed(client: SessionClient, owner: str, count: int, *, paused: int = 0) -> None:
+async def listed(client: SessionClient, owner: str, count: int, *, paused: int = 0, closed: int = 0) -> None:
     """Wait until the server's list, which is a second behind, has that many."""
     async with asyncio.timeout(WAIT):
         while True:
             found = [listing async for listing in client.list(10_000, owner=owner)]
-            if (count, paused) == (len(found), sum(each.status == "paused" for each in found)):
+            ended = sum(each.closed_at is not None for each in found)
+            if (count, paused, closed) == (len(found), sum(each.status == "paused" for each in found), ended):
                 return
             await asyncio.sleep(0.1)
 
@@ -57,7 +58,7 @@ async def test_all_sessions_of_an_owner_stop_and_go_on_and_no_others(harness: Ha
     gone = await harness.open(Config(owner=owner))
     await gone.close()
     await gone.finished(WAIT)
-    await listed(harness.client, owner, 5, paused=1)
+    await listed(harness.client, owner, 5, paused=1, closed=1)
 
     stopped = await told(stop(harness.client, owner=owner, reason="too dear"))
     assert {busy.id, idle.id} == {each.session_id for each in stopped.values() if each.done}

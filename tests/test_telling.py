@@ -168,7 +168,7 @@ async def reciting(elsewhere: Harness) -> AsyncIterator[Session]:
 
 
 async def test_the_texts_told_are_exactly_the_outputs_text(reciting: Session) -> None:
-    task = await reciting.submit({"words": WORDS, "pause": 0.03, "notes": [3]}, stream=True)
+    task = await reciting.submit({"words": WORDS, "pause": 0.03 * SLOWNESS, "notes": [3]}, stream=True)
     events = await until(reciting.stream(task), ended)
     texts = [event for event in events if event.type == "text"]
     assert 3 < len(texts)
@@ -180,7 +180,7 @@ async def test_the_texts_told_are_exactly_the_outputs_text(reciting: Session) ->
 async def test_a_streamed_task_has_the_history_of_one_that_is_not(reciting: Session) -> None:
     lengths = []
     for asked in (True, False):
-        task = await reciting.submit({"words": WORDS, "pause": 0.03, "progress": True}, stream=asked)
+        task = await reciting.submit({"words": WORDS, "pause": 0.03 * SLOWNESS, "progress": True}, stream=asked)
         events = await until(reciting.stream(task), ended)
         assert asked == (len([event for event in events if event.type == "text"]) > 1)
         child = reciting.temporal.get_workflow_handle(task_workflow_id(reciting.id, task))
@@ -191,7 +191,7 @@ async def test_a_streamed_task_has_the_history_of_one_that_is_not(reciting: Sess
 async def test_a_cursor_goes_on_when_the_task_has_ended(reciting: Session, server: Server) -> None:
     """What is left then is the record, and the mark of the stream's places in the history."""
     words = [f"{number} " for number in range(30)]
-    piece = {"words": words, "pause": 0.05, "notes": [2, 5], "fails": 1}
+    piece = {"words": words, "pause": 0.05 * SLOWNESS, "notes": [2, 5], "fails": 1}
     task = await reciting.submit(piece, stream=True)
     events = await until(reciting.stream(task), ended)
     last = max(place for place, event in enumerate(events) if event.type == "restarted")
@@ -233,20 +233,20 @@ async def test_a_place_that_nothing_explains_any_more_is_told_whole_again(
 
 
 async def test_progress_goes_with_the_text(reciting: Session) -> None:
-    task = await reciting.submit({"words": WORDS, "pause": 0.05, "progress": True}, stream=True)
+    task = await reciting.submit({"words": WORDS, "pause": 0.05 * SLOWNESS, "progress": True}, stream=True)
     events = await until(reciting.stream(task), ended)
     assert any(event.type == "progress" and event.data["total"] == len(WORDS) for event in events)
 
 
 async def test_a_failed_attempt_is_void_and_the_next_one_tells_all_anew(reciting: Session) -> None:
-    task = await reciting.submit({"words": WORDS, "pause": 0.03, "fails": 1}, stream=True)
+    task = await reciting.submit({"words": WORDS, "pause": 0.03 * SLOWNESS, "fails": 1}, stream=True)
     events = await until(reciting.stream(task), ended)
     assert ["restarted"] == [event.type for event in events if event.type not in {"status", "text", "ended"}]
     assert TEXT == text_said(events)
 
 
 async def test_each_activity_of_a_task_that_tells_is_an_attempt_of_its_own(reciting: Session) -> None:
-    task = await reciting.submit({"words": WORDS, "pause": 0.03, "times": 2}, stream=True)
+    task = await reciting.submit({"words": WORDS, "pause": 0.03 * SLOWNESS, "times": 2}, stream=True)
     events = await until(reciting.stream(task), ended)
     assert ["1001.0"] == [event.cursor for event in events if event.type == "restarted"]
     assert TEXT == text_said(events)
@@ -311,7 +311,7 @@ async def test_a_codec_encrypts_what_is_told(server: Server, elsewhere: Harness)
         coded, OfflineModel(), queue=elsewhere.queue, kinds=[*KINDS, ReciteWorkflow], activities=[recite]
     ):
         session = await SessionClient(coded, elsewhere.queue).open("coded", Config(default_kind="Recite", stream=True))
-        task = await session.submit({"words": ["secret", " words"] * 20, "pause": 0.05})
+        task = await session.submit({"words": ["secret", " words"] * 20, "pause": 0.05 * SLOWNESS})
         events = session.stream(task)
         await until(events, lambda e: e.text)
         raw = (await plain.get_workflow_handle(task_workflow_id("coded", task)).describe()).raw_description
@@ -343,7 +343,7 @@ async def asked(session: Session) -> list[TaskEvent]:
 
 async def test_an_answer_is_told_while_the_model_writes_it(answering: Session, endpoint: OpenAIServer) -> None:
     usage = {"prompt_tokens": 7, "completion_tokens": 30}
-    endpoint.script.append(streamed(*WORDS, usage=usage, finish_reason="length", pause=0.04))
+    endpoint.script.append(streamed(*WORDS, usage=usage, finish_reason="length", pause=0.04 * SLOWNESS))
     events = await asked(answering)
     assert True is endpoint.requests[0].body["stream"]
     assert {"include_usage": True} == endpoint.requests[0].body["stream_options"]
@@ -363,7 +363,7 @@ async def test_nobody_who_asks_for_no_stream_gets_one(answering: Session, endpoi
 @pytest.mark.parametrize(
     ("first", "restarts"),
     [
-        (streamed(*["Bananas are usually "] * 10, pause=0.1, done=False), 1),
+        (streamed(*["Bananas are usually "] * 10, pause=0.1 * SLOWNESS, done=False), 1),
         (
             Reply(headers={"content-type": "text/event-stream"}, body='data: {"error": {"message": "overloaded"}}\n\n'),
             0,
@@ -375,7 +375,7 @@ async def test_nobody_who_asks_for_no_stream_gets_one(answering: Session, endpoi
 async def test_what_a_retry_can_mend_is_asked_for_again_and_told_anew(
     answering: Session, endpoint: OpenAIServer, first: Reply, restarts: int
 ) -> None:
-    endpoint.script += [first, streamed(*WORDS, pause=0.04)]
+    endpoint.script += [first, streamed(*WORDS, pause=0.04 * SLOWNESS)]
     events = await asked(answering)
     assert TEXT == text_said(events)
     assert 2 == len(endpoint.requests)
@@ -420,7 +420,7 @@ async def test_a_key_is_not_told_in_whatever_pieces_it_comes(
     key = "sk-" + "k3Y9" * 6
     monkeypatch.setenv("OPENAI_API_KEY", key)
     texts = ["Your key is ", *key, " and ", key[:9], key[9:], ", 文字", *f" it ends here, {key}"]
-    endpoint.script.append(streamed(*texts, pause=0.02))
+    endpoint.script.append(streamed(*texts, pause=0.02 * SLOWNESS))
     async with build_worker(elsewhere.temporal, OpenAIModel("m"), queue=elsewhere.queue):
         events = await asked(await elsewhere.open(Config(stream=True)))
     assert 2 < len([event for event in events if event.type == "text"])

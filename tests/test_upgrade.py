@@ -18,6 +18,7 @@ from starter.client import Session, SessionClient
 from starter.client.connection import connect
 from starter.dev_server import DevServer, find_binary
 from tests import changed_sessions
+from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, begun, replayer, snapshot_when
 from tests.servers import own_server, running
 from tests.test_crashes import ROOT
@@ -164,8 +165,9 @@ class Drill:
         """A worker of the version that the command names."""
         words = dict(word.split("=", 1) for word in step.removesuffix(" python worker.py").split() if "=" in word)
         code = self.codes[words.get("TEMPORAL_WORKER_BUILD_ID", "")]
+        settings = {**words, "SESSIONS_TEST_SLOWNESS": str(SLOWNESS)}
         worker = WorkerProcess(
-            self._server.address, QUEUE, "tests.worker_of_version", settings=words, arguments=(code,)
+            self._server.address, QUEUE, "tests.worker_of_version", settings=settings, arguments=(code,)
         )
         self._workers.append(worker)
         await worker.start()

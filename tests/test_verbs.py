@@ -2,12 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from starter.client import Session
+from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
 from workflows.contract import Config, task_workflow_id
 from workflows.wire.errors import SessionError
@@ -128,7 +130,7 @@ async def test_the_context_is_changed_and_rolled_back_from_outside(harness: Harn
 
 async def test_a_key_changed_while_a_task_runs_is_a_conflict_of_that_task(harness: Harness) -> None:
     session = await harness.open()
-    task_id = await session.submit({"seconds": 2, "set": {"tea": "task"}}, kind="Slow")
+    task_id = await session.submit({"seconds": 2 * SLOWNESS, "set": {"tea": "task"}}, kind="Slow")
     await snapshot_when(session, lambda s: s.running is not None)
     await session.patch_context({"set": {"tea": "outside"}})
     record = await session.result(task_id, WAIT)
@@ -165,7 +167,7 @@ async def test_updates_answer_and_repeat_once_and_leave_nothing_when_refused(har
 
 async def test_a_delayed_task_holds_up_nobody_and_runs_when_due(harness: Harness) -> None:
     session = await harness.open()
-    soon = datetime.now(UTC) + timedelta(seconds=2)
+    soon = datetime.now(UTC) + timedelta(seconds=2 * SLOWNESS)
     delayed = await session.submit(BANANA, task_id="delayed", not_before=soon)
     expired = await session.submit(BANANA, task_id="expired", not_before=soon + timedelta(days=1), expires_at=soon)
     assert "yellow" in await ask(session, BANANA, task_id="quick")
@@ -192,7 +194,7 @@ async def test_a_close_may_be_escalated_and_takes_no_new_tasks(
     harness: Harness, mode: str, running: str, waiting: str
 ) -> None:
     session = await harness.open()
-    tasks = [await session.submit(2, kind="Countdown"), await session.submit(BANANA)]
+    tasks = [await session.submit(ceil(2 * SLOWNESS), kind="Countdown"), await session.submit(BANANA)]
     await snapshot_when(session, lambda s: s.running is not None)
     await session.close("drain")
     late = await session.submit(BANANA)

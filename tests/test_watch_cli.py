@@ -4,19 +4,24 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
+from math import ceil
 
 import pytest
 
 from starter.client.changes import Change
 from starter.dev_server import DevServer
+from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, run_task, snapshot_when
 from tests.test_cli import ROOT, on_terminal
 from workflows.contract import Config
 
 COUNTDOWN = Config(default_kind="Countdown")
+SECONDS = ceil(4 * SLOWNESS)
+"""Of a countdown that is looked at each second while it counts, and that a test waits for to the end."""
 
 
 @contextlib.asynccontextmanager
@@ -52,9 +57,9 @@ async def test_a_pipe_gets_a_line_for_each_change_until_the_close(harness: Harne
     session = await harness.open(COUNTDOWN)
     async with _watching(server, harness, session.id) as process:
         await _line(process, f"{session.id} is idle, 0 pending")
-        await session.submit(2, task_id="counted")
-        await _line(process, "counted runs: 2")
-        await _line(process, "counted 1 of 2, 50%")
+        await session.submit(SECONDS, task_id="counted")
+        await _line(process, f"counted runs: {SECONDS}")
+        assert re.search(r"counted \d+ of \d+, \d+%", await _line(process, f" of {SECONDS}, "))
         await _line(process, "counted completed: 0")
         await session.submit({"output": "so far", "finish_reason": "length"}, kind="Return", task_id="cut")
         await _line(process, "cut completed: (ended by length) so far")
@@ -80,10 +85,10 @@ async def test_a_terminal_shows_the_running_task_with_its_bar_in_place(harness: 
     await run_task(session, "What colour is a banana?", kind="Answer")
     async with on_terminal(server, harness, "watch", session.id) as terminal:
         await terminal.shows("A ripe banana is yellow.")
-        await session.submit(3, task_id="counted")
+        await session.submit(SECONDS, task_id="counted")
         await terminal.shows("counted")
         await terminal.shows("━")
-        await terminal.shows("1 of 3, 33%")
+        await terminal.shows(f" of {SECONDS}, ")
         terminal.process.send_signal(signal.SIGINT)
         assert 130 == await terminal.ended()
 
@@ -114,8 +119,8 @@ async def test_all_sessions_are_watched_until_they_are_no_more_of_interest(harne
     session = await harness.open(COUNTDOWN)
     async with _watching(server, harness, "--all") as process, on_terminal(server, harness, "watch", "--all") as shown:
         await _line(process, f"{session.id} is idle")
-        await session.submit(20, task_id="counted")
-        await _line(process, f"{session.id} counted runs: 20")
+        await session.submit(600, task_id="counted")  # until the close
+        await _line(process, f"{session.id} counted runs: 600")
         await shown.shows("counted")
         await session.close("now")
         await _line(process, f"{session.id} is closed")

@@ -11,9 +11,11 @@ from unittest.mock import patch
 
 import worker
 from tests import changed_sessions
+from tests.harness import be_patient
 from tests.kinds import TEST_KINDS
 
 if __name__ == "__main__":
+    be_patient()
     session = getattr(changed_sessions, sys.argv.pop())
     build_worker = functools.partial(worker.build_worker, kinds=[*worker.KINDS, *TEST_KINDS])
     with patch.multiple(worker, SessionWorkflow=session, build_worker=build_worker):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.conformance.caller import Caller, Session, in_seconds, moment, outcome, refused
+from tests.conformance.caller import SLOWNESS, Caller, Session, in_seconds, moment, outcome, refused
 
 
 async def busy(caller: Caller) -> tuple[Session, str, str]:
@@ -112,8 +112,9 @@ async def test_a_task_that_waits_beyond_expires_at_ends_as_expired(caller: Calle
 
 async def test_expires_at_does_not_end_a_task_that_runs(caller: Caller) -> None:
     session = await caller.start()
-    task_id = await session.begun("Gate", {"output": "in time"}, expires_at=in_seconds(1))
-    expired = await session.submit("Echo", expires_at=in_seconds(1.2))
+    await session.snapshot()  # it is there: from here on it takes a task at once
+    task_id = await session.begun("Gate", {"output": "in time"}, expires_at=in_seconds(1 * SLOWNESS))
+    expired = await session.submit("Echo", expires_at=in_seconds(1.2 * SLOWNESS))
     await session.ended(expired)
     await session.go(task_id)
     assert "in time" == (await session.ended(task_id))["output"]

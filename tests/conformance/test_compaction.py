@@ -66,12 +66,18 @@ async def test_where_a_compaction_fails_the_oldest_turns_leave_and_the_log_names
     await talk(session, 1)
 
 
+def _runs(snapshot: Json, task_id: str) -> bool:
+    """Whether it is the running task, and its workflow is there."""
+    running = snapshot["running"]
+    return bool(running and running["task_id"] == task_id and running["run_id"])
+
+
 async def test_what_waits_goes_before_a_compaction_until_the_bound_is_passed_by_half(caller: Caller) -> None:
     session = await compacted(caller, "Fold")
     gates = [await session.begun("Gate", {"output": 0})]
     gates += [await session.submit("Gate", {"output": 0}) for _ in range(5)]
     for number, gate in enumerate(gates):
-        await session.snapshot_when(lambda s, gate=gate: bool(s["running"]) and s["running"]["task_id"] == gate)  # type: ignore[misc]
+        await session.snapshot_when(lambda s, gate=gate: _runs(s, gate))  # type: ignore[misc]
         seen = [record["task_id"] for record in (await session.snapshot())["recent"]]
         assert (number, number == 5) == (number, "compact-5" in seen)
         await session.go(gate)

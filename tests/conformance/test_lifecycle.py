@@ -6,7 +6,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from tests.conformance.caller import Caller, Json, Session, failed, in_seconds, outcome, refused, timeless
+from tests.conformance.caller import SLOWNESS, Caller, Json, Session, failed, in_seconds, outcome, refused, timeless
 
 DEFAULTS: Json = {
     "owner": None,
@@ -212,9 +212,9 @@ async def test_a_message_to_a_closed_session_gets_the_servers_not_found(caller: 
 
 
 async def test_an_idle_session_closes_after_its_timeout_and_activity_starts_it_anew(caller: Caller) -> None:
-    session = await caller.open(idle_timeout=2)
-    waiting = await session.submit("Echo", not_before=in_seconds(2.5))
-    running = await session.begun("Gate", {"output": None}, timeout=3)
+    session = await caller.open(idle_timeout=2 * SLOWNESS)
+    waiting = await session.submit("Echo", not_before=in_seconds(2.5 * SLOWNESS))
+    running = await session.begun("Gate", {"output": None}, timeout=3 * SLOWNESS)
     assert ("timed_out", "completed") == (
         (await session.ended(running))["status"],
         (await session.ended(waiting))["status"],

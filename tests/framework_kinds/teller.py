@@ -14,6 +14,7 @@ from temporalio.workflow import ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
     from activities.models.pydantic_ai import Telling
+    from tests.conformance.caller import SLOWNESS
     from workflows.contract import TaskInput, TaskOutput
 
 WORDS = [f"{number} 🍌 " for number in range(30)]
@@ -28,13 +29,13 @@ def _whole(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
 async def _told(messages: list[ModelMessage], _info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
     if not isinstance(messages[-1].parts[-1], ToolReturnPart):
         yield "Let me look that up."
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.6 * SLOWNESS)
         yield {1: DeltaToolCall(name="look_up", json_args='{"order": "7"}')}
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.6 * SLOWNESS)
         return
     for word in WORDS:
         yield word
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05 * SLOWNESS)
 
 
 model = Telling(FunctionModel(_whole, stream_function=_told))

@@ -17,6 +17,9 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 from temporalio.plugin import SimplePlugin
 
+SLOWNESS = float(os.environ.get("SESSIONS_TEST_SLOWNESS") or 1)
+"""As in `tests/conformance/caller.py`, which is not here."""
+
 
 def log(what: str) -> None:
     """One line in one write, so that a killed worker leaves whole ones."""
@@ -97,7 +100,7 @@ class Scripted(MockFunctionCallingLLM):
 async def look_up(order: str) -> str:
     """Look an order up."""
     log(f"begin look_up {order}")
-    await asyncio.sleep(1)
+    await asyncio.sleep(1 * SLOWNESS)
     log(f"end look_up {order}")
     return f"{order}: 42 euros"
 

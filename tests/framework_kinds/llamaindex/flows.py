@@ -30,7 +30,10 @@ ANSWERS = {"What colour is a banana?": "yellow", "How big is the sun?": "1,400,0
 NAP = 0.05
 """Seconds that an answer takes: with a step that awaits nothing the bug of the origin did not show."""
 
-WORK = 1.0
+SLOWNESS = float(os.environ.get("SESSIONS_TEST_SLOWNESS") or 1)
+"""As in `tests/conformance/caller.py`, which is not here."""
+
+WORK = 1.0 * SLOWNESS
 """Seconds that a step takes whose worker is to be killed meanwhile."""
 
 THREE = 3
@@ -448,7 +451,7 @@ FLOWS = {
     "Sleeps": llamaindex.flow(Sleeps, heartbeat=timedelta(seconds=2)),
     **{flow.__name__: llamaindex.flow(flow) for flow in ASKED},
     **{flow.__name__: llamaindex.flow(flow, heartbeat=timedelta(seconds=5)) for flow in WORKING},
-    "Slow": llamaindex.flow(lambda: Slow(timeout=0.5), name="Slow"),
+    "Slow": llamaindex.flow(lambda: Slow(timeout=0.5 * SLOWNESS), name="Slow"),
 }
 
 
