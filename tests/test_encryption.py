@@ -20,7 +20,10 @@ from temporalio.testing import ActivityEnvironment
 from activities.child_tasks import ChildTask, Origin, watch_child
 from starter.client import Session, SessionClient
 from starter.client.calls import NoWorkerError, WorkerFailsError
+from starter.client.changes import Change
 from starter.client.connection import connect
+from starter.client.overview import Overview
+from starter.client.reported import stream_mark
 from starter.encryption.codec import DEFLATED, DICTIONARY, PLAIN, Encryption
 from starter.encryption.keys import EncryptionError, checked, keys_of, new_key
 from starter.encryption.setting import codec_of, sealed
@@ -284,6 +287,24 @@ async def test_what_is_sent_while_workers_lack_the_key_waits_and_is_served_in_or
         snapshot = await session.snapshot()
         assert (3, 0) == (snapshot.counters.completed, snapshot.counters.rejected)
         assert [BANANA, SUN] == [turn.input for turn in (await session.context()).transcript[:2]]
+
+
+async def test_a_watch_without_the_key_does_not_take_an_open_session_for_closed(server: Server) -> None:
+    without = await connected(server, {})
+    overview = Overview(SessionClient(without))
+    async with worker(await connected(server, OLD), queue()) as harness:
+        session = await harness.open(Config(default_kind="Countdown"))
+        await run_task(session, 1, task_id="counted")
+        assert await stream_mark(without, task_workflow_id(session.id, "counted")) is None
+        told: list[Change] = []
+        async with asyncio.timeout(WAIT):
+            async for found in overview.rounds():
+                told += [change for change in found if change.session_id == session.id]
+                if told:
+                    break
+        assert {"unanswered"} == {change.change for change in told}
+        assert "KeyMissing: " in str(told[0].message)
+        assert overview.rows[session.id].silent
 
 
 async def test_a_session_begun_plain_goes_on_encrypted_and_reads_plain_callers(server: Server) -> None:

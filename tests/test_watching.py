@@ -19,7 +19,7 @@ from starter.dev_server import DevServer
 from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, run_task, snapshot_when
 from tests.test_crashes import WorkerProcess, stopping
-from workflows.contract import Config, task_workflow_id
+from workflows.contract import Config, TaskRecord, task_workflow_id
 from workflows.wire.errors import SessionError
 
 COUNTDOWN = Config(default_kind="Countdown")
@@ -44,6 +44,30 @@ async def _until(looks: AsyncIterator[Look], condition: Callable[[Look], object]
 
 def _ended(looks: list[Look]) -> list[tuple[str, str, object]]:
     return [(task.task_id, task.status, task.output) for look in looks for task in look.ended]
+
+
+async def test_a_record_that_is_dropped_during_a_look_is_told_with_its_error(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.wire.limits.RECORDS", 1)
+    session = await harness.open(COUNTDOWN)
+    watch = SessionWatch(session)
+    await watch.look()
+    await run_task(session, "no number", task_id="failed")
+    read = Session.task
+
+    async def late(asked: Session, task_id: str) -> TaskRecord | None:
+        if task_id == "failed":
+            await run_task(asked, 1, task_id="next")
+        return await read(asked, task_id)
+
+    monkeypatch.setattr(Session, "task", late)
+    look = await watch.look()
+    assert look is not None
+    [told] = look.ended
+    assert ("failed", "Countdown") == (told.task_id, told.kind)
+    assert told.finished_at is not None
+    assert told.error is not None
 
 
 async def test_a_watch_sees_every_task_its_progress_and_the_close(harness: Harness) -> None:

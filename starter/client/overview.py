@@ -21,7 +21,7 @@ from starter.client.sessions import SessionClient
 from starter.client.watching import AWAY, NO_SERVER, Look, SessionWatch
 from workflows.contract import NOTIFICATION_TYPE, SESSION_TYPE
 from workflows.wire.attributes import OWNER, STATUS, owner_of
-from workflows.wire.errors import SessionError
+from workflows.wire.errors import ErrorType, SessionError
 
 ROUND_SECONDS = 2.0
 """Pause between rounds: the server itself writes its lists up to a second late."""
@@ -54,6 +54,9 @@ watch finds as it begins must not keep it from the progress of those that it kno
 
 OVERLAP = timedelta(seconds=10)
 """How far behind the newest time in the lists a round asks for what began and ended: the server may list it late."""
+
+GONE = {ErrorType.SESSION_CLOSED, ErrorType.SESSION_NOT_FOUND}
+"""What a closer look raises where a session was ended from outside, or is gone, since it was listed."""
 
 _SESSIONS = f"WorkflowType = '{SESSION_TYPE}' AND ExecutionStatus = 'Running'"
 _TASKS = f"(WorkflowType != '{SESSION_TYPE}' AND ExecutionStatus = 'Running')"
@@ -197,9 +200,11 @@ class Overview:
         before, was_silent = row.look, row.silent
         try:
             look = await row.watch.look(PATIENCE)
-        except SessionError:  # ended from outside, or gone, since it was listed
-            self.rows.pop(row.session_id, None)
-            return [_change(row.session_id, "closed")]
+        except SessionError as error:
+            if error.type in GONE:
+                self.rows.pop(row.session_id, None)
+                return [_change(row.session_id, "closed")]
+            look, row.watch.silence = None, str(error)  # it is open, and not for us to read
         row.looked_at, row.silent = time.monotonic(), look is None or look.unanswered is not None
         if row.silent:
             self._due[row.session_id] = False

@@ -9,6 +9,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, WorkflowExecutionDescription
 from temporalio.service import RPCError
 
+from workflows.wire.errors import KeyMissingError
 from workflows.wire.progress import Progress
 from workflows.wire.streaming import MARK, StreamDetails, StreamMark
 
@@ -58,7 +59,7 @@ async def stream_mark(temporal: Client, workflow_id: str) -> StreamMark | None:
             [plain] = await codec.decode([payload]) if codec else [payload]
             if MARK in plain.metadata:
                 return StreamMark.model_validate_json(plain.metadata[MARK])
-    except (RPCError, ValueError, KeyError, RuntimeError):  # beyond retention, or not for us to read
+    except (RPCError, KeyMissingError, ValueError, KeyError, RuntimeError):  # beyond retention, or not for us to read
         pass
     return None
 
@@ -66,6 +67,6 @@ async def stream_mark(temporal: Client, workflow_id: str) -> StreamMark | None:
 async def _decoded(temporal: Client, details: Sequence[Payload]) -> Any:
     try:
         values = await temporal.data_converter.decode(details[:1])
-    except (ValueError, KeyError, RuntimeError):
+    except (KeyMissingError, ValueError, KeyError, RuntimeError):  # not for us to read
         return None
     return values[0] if values else None

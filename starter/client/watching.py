@@ -134,7 +134,9 @@ class SessionWatch:
         return [record for record in now.recent if since and record.finished_at and record.finished_at >= since]
 
     async def _with_output(self, record: TaskRecord) -> TaskRecord:
-        return await self._session.task(record.task_id) or record
+        found = await self._session.task(record.task_id)
+        # By now the session may have dropped this record for newer ones: then its answer tells no more than a status.
+        return found if found and found.finished_at else record
 
     async def _progress(self, snapshot: Snapshot) -> Progress | None:
         running = snapshot.running
