@@ -114,6 +114,7 @@ async def test_a_worker_whose_event_loop_was_left_ends_with_an_error(temporal: C
         process.kill()
 
 
+@pytest.mark.not_on_test_server("it takes any namespace for one that is there")
 def test_a_worker_that_cannot_serve_ends_with_an_error(server: Server) -> None:
     environment = {"TEMPORAL_ADDRESS": server.address, "TEMPORAL_NAMESPACE": "nowhere", "PATH": ""}
     ended = subprocess.run(

@@ -45,6 +45,7 @@ async def is_as_documented(harness: Harness, session: Session, task_id: str, tur
     assert pytest.approx(float(size), rel=0.1) == info.history_size_bytes / 1000
 
 
+@pytest.mark.not_on_test_server("it does not say what a history weighs")
 async def test_the_shop_looks_up_asks_before_it_refunds_and_remembers(harness: Harness, shop: Host) -> None:
     session = await harness.open(Config(default_kind="Shop", queues={"Shop": shop.queue}))
     assert "A7 costs 65 euros" == await ask(session, "What does A7 cost?", task_id="look-up")
@@ -59,6 +60,7 @@ async def test_the_shop_looks_up_asks_before_it_refunds_and_remembers(harness: H
     await is_as_documented(harness, session, "refund", "agent, two tools, one approved")
 
 
+@pytest.mark.not_on_test_server("it does not say what a history weighs")
 async def test_the_sun_is_not_yellow(harness: Harness, facts: Host) -> None:
     session = await harness.open(Config(default_kind="Facts", queues={"Facts": facts.queue}))
     assert "yellow" == await ask(session, "What colour is a banana?", task_id="banana")

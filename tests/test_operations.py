@@ -230,6 +230,7 @@ def _watches(session: WorkflowExecutionDescription) -> bool:
     return any(activity.activity_type.name == "watch_child" and activity.state == STARTED for activity in pending)
 
 
+@pytest.mark.not_on_test_server("it cannot reset (UNIMPLEMENTED)")
 async def test_an_adopted_task_does_not_hold_up_a_worker_that_is_stopped(
     worker: tuple[Harness, OperatedWorker],
 ) -> None:

@@ -59,6 +59,7 @@ async def timed(query: Awaitable[Snapshot]) -> float:
 
 
 @pytest.mark.parametrize("other", ["starts", pytest.param("is there", marks=pytest.mark.rare)])
+@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
 async def test_a_session_in_the_cache_of_a_killed_worker_answers_soon(
     temporal: Client, server: Server, other: str
 ) -> None:
@@ -85,6 +86,7 @@ async def test_a_session_in_the_cache_of_a_killed_worker_answers_soon(
 
 
 @pytest.mark.rare
+@pytest.mark.not_on_test_server("it never answers a query that waited for a worker")
 async def test_a_query_is_answered_though_its_worker_died_in_the_middle_of_a_workflow_task(
     temporal: Client, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +141,7 @@ async def other_code(harness: Harness) -> AsyncIterator[None]:
 
 
 @pytest.mark.rare
+@pytest.mark.not_on_test_server("it never answers a query that waited for a worker")
 async def test_code_that_does_not_fit_is_told_as_what_it_is(temporal: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("starter.client.calls.UPDATE_SECONDS", 2.0 * SLOWNESS)
     harness = Harness(temporal)
@@ -164,6 +167,7 @@ async def test_code_that_does_not_fit_is_told_as_what_it_is(temporal: Client, mo
     await harness.replay_all()
 
 
+@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
 async def test_a_fork_waits_for_code_that_fits_its_source(temporal: Client) -> None:
     harness, apart = Harness(temporal), Harness(temporal)
     async with harness.worker():
