@@ -114,9 +114,7 @@ async def test_each_task_is_in_the_trace_of_the_call_that_submitted_it(traced: H
     assert 3 == len({call.trace for call in calls})
 
 
-@pytest.mark.not_on_test_server(
-    "what it asks by a query is not marked as a replay, and told again (6 spans of 3 tried)"
-)
+@pytest.mark.not_on_test_server("what it asks by a query is not marked as a replay, and told again (6 of 3 tried)")
 async def test_spans_are_made_once_however_often_is_replayed(server: Server, receiver: Receiver) -> None:
     harness = Harness(await connect(server.address))
     async with harness.worker(max_cached_workflows=0):
