@@ -107,7 +107,8 @@ async def test_steering_a_session(run: Command, name: str) -> None:
     assert "waiting is cancelled\n" == (await run("cancel", name, "waiting")).out
     await _until_shown(run, name, " of 20, ")  # what has not begun yet ends at once
     stopped = await run("stop", name)
-    assert ("long is asked to end\n", "") == (stopped.out, stopped.err)
+    # Most often it is still running; on a slow machine it may have ended by the look that follows.
+    assert (True, "") == (stopped.out in {"long is asked to end\n", "long is cancelled\n"}, stopped.err)
     assert "cancelled" in (await run("result", name, "long")).err
     assert 6 == (await run("stop", name)).code
     assert {"version": 1} == json.loads((await run("patch", name, "--value", "n=1", "--json")).out)
