@@ -16,6 +16,7 @@ from starter.client.session import LONGEST_LOOK
 from workflows.contract import Question, TaskEvent, TaskRecord
 from workflows.wire.approval import NO, YES
 from workflows.wire.errors import ErrorType, SessionError
+from workflows.wire.fields import UNDER_WAY
 from workflows.wire.streaming import FROM_RECORD, Place
 
 FIRST_LOOK = 0.25
@@ -28,8 +29,6 @@ _ENDS = " \t\r\n.,!?\"'`"
 _SHORT = {"y": "yes", "n": "no"}
 
 _START = "0.0"  # the cursor before anything was told
-
-ENDED = frozenset({"completed", "failed", "cancelled", "timed_out", "expired", "rejected"})
 
 
 class NoAnswerError(Exception):
@@ -89,7 +88,7 @@ async def events_of(
     `answered`: the question that has been answered, which a look of before may still show. A text that was not told
     before the end is in the record of `ended` alone.
     """
-    if first.status in ENDED:
+    if first.status not in UNDER_WAY:
         yield TaskEvent(type="ended", cursor=_START, record=first)
         return
     if first.waiting_for is not None and first.waiting_for.id != answered:
@@ -104,7 +103,7 @@ async def events_of(
                 now: TaskRecord | None = None
                 with contextlib.suppress(NoWorkerError, RPCError):  # the stream sits out what restarts
                     now = await present(session, first.task_id)
-                if now is not None and now.status in ENDED:
+                if now is not None and now.status not in UNDER_WAY:
                     # What was told of its last attempt is gone; the record has the text.
                     yield TaskEvent(type="ended", cursor=_START, record=now)
                     return
@@ -139,7 +138,7 @@ async def present(session: Session, task_id: str) -> TaskRecord:
     record = await session.task(task_id)
     if record is None:
         raise SessionError(ErrorType.UNKNOWN_TASK, f"session {session.id!r} has no task {task_id!r}")
-    return await session.result(task_id) if record.status in ENDED and record.truncated else record
+    return await session.result(task_id) if record.status not in UNDER_WAY and record.truncated else record
 
 
 async def answer(session: Session, task_id: str, question: Question, value: object) -> None:

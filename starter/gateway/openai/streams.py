@@ -58,9 +58,9 @@ class Place:
     @property
     def number(self) -> int:
         """As one number."""
-        events = _MOST_EVENTS if self.chars is None else min(self.position - self.chars, _MOST_EVENTS)
         if self.position >= _LAST:
             return self.end
+        events = _MOST_EVENTS if self.chars is None else min(self.position - self.chars, _MOST_EVENTS)
         return self.attempt * _ATTEMPT + self.position * _POSITION + (events << _CHECK_BITS) + self.check
 
     @property
