@@ -16,6 +16,10 @@ DEV, SKIPPING, TEST_SERVER = "dev", "skipping", "test-server"
 KINDS = (DEV, SKIPPING, TEST_SERVER)
 """The dev server, the same with server-side time skipping, and the Java test server with its one skipping clock."""
 
+NO_LISTS = "it cannot list or count workflows (UNIMPLEMENTED)"
+NO_NEXT_WORKER = "a session's work does not reach the next worker once its own is gone (75 s tried)"
+"""Facts of the Java test server that keep tests in many files from it (`not_on_test_server`)."""
+
 SKIPPING_SETTINGS: dict[str, object] = {"frontend.WorkflowTimeSkippingEnabled": "true"}
 
 

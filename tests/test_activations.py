@@ -8,6 +8,7 @@ from temporalio.client import Client, WorkflowQueryFailedError
 
 from starter.client import Session
 from tests.harness import WAIT, Harness, ask, run_task
+from tests.servers import NO_NEXT_WORKER
 
 BANANA = "What colour is a banana?"
 AT_ONCE = 8
@@ -48,7 +49,7 @@ async def test_a_query_does_not_run_ahead_of_the_messages_behind_it(temporal: Cl
     await harness.replay_all()
 
 
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_an_update_after_a_restart_does_not_go_before_the_end_of_a_task(temporal: Client) -> None:
     """The core would put it into the activation of that end, before it: the task would conflict with a later patch."""
     harness = Harness(temporal)
@@ -64,7 +65,7 @@ async def test_an_update_after_a_restart_does_not_go_before_the_end_of_a_task(te
     await harness.replay_all()
 
 
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_a_session_at_rest_is_not_busy_after_a_restart(temporal: Client) -> None:
     harness = Harness(temporal)
     async with harness.worker():

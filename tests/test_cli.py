@@ -25,6 +25,7 @@ from tests import command_lines
 from tests.command_lines import Ran
 from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, snapshot_when
+from tests.servers import NO_LISTS, NO_NEXT_WORKER
 from workflows.contract import ContextView, Snapshot, TaskRecord
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -156,7 +157,7 @@ async def test_json_is_the_contracts_own_shape(run: Command, name: str) -> None:
     assert [BANANA] == [turn.input for turn in ContextView.model_validate_json(context.out).transcript]
 
 
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 @pytest.mark.rare
 async def test_sessions_are_listed_in_pages_and_counted(run: Command, harness: Harness, name: str) -> None:
     owner = f'O\'Hara "{name}"'
@@ -344,7 +345,7 @@ async def on_terminal(server: DevServer, harness: Harness, *words: str) -> Async
         terminal.close()
 
 
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_a_conversation_outlives_its_worker(server: DevServer, temporal: Client, name: str) -> None:
     """Asked while no worker is there, answered by the next one; the prompt comes back meanwhile."""
     harness = Harness(temporal)
@@ -374,7 +375,7 @@ async def test_an_interrupted_wait_says_how_to_go_on(
     await run("close", name, "--mode", "now")
 
 
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_a_session_is_deleted_when_a_person_or_an_option_says_yes(
     run: Command, server: DevServer, harness: Harness, name: str
 ) -> None:

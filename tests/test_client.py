@@ -19,6 +19,7 @@ from starter.client.calls import UNANSWERED, NoWorkerError, SessionCalls, _Hande
 from starter.client.connection import NoServerError
 from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when, timeless
+from tests.servers import NO_LISTS
 from workflows.contract import (
     Config,
     ContextPatch,
@@ -198,7 +199,7 @@ async def test_waiting_ends_after_the_time_given_and_the_task_goes_on(harness: H
     assert (await session.result(task_id, WAIT)).output == 0
 
 
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_sessions_are_listed_newest_first(harness: Harness) -> None:
     opened = [(await harness.open()).id for _ in range(3)]
     async with asyncio.timeout(WAIT):

@@ -18,7 +18,7 @@ from starter.client.connection import connect
 from starter.dev_server import DevServer
 from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, progress_of
-from tests.servers import Server
+from tests.servers import NO_LISTS, Server
 from workflows.contract import Config, task_workflow_id
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,7 +77,7 @@ async def _completed_once(temporal: Client, session: Session, tasks: list[str]) 
 
 
 @pytest.mark.rare
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_a_task_whose_worker_is_killed_completes_after_a_restart(temporal: Client, server: Server) -> None:
     harness = Harness(temporal)
     worker = WorkerProcess(server.address, harness.queue)

@@ -29,7 +29,7 @@ from starter.encryption.keys import EncryptionError, checked, keys_of, new_key
 from starter.encryption.setting import codec_of, sealed
 from starter.gateway.errors import api_error
 from tests.harness import WAIT, Harness, ask, details_of, replayer, run_task, snapshot_when
-from tests.servers import Server
+from tests.servers import NO_NEXT_WORKER, Server
 from workflows.contract import Config, ContextPatch, Snapshot, task_workflow_id
 from workflows.wire.errors import KeyMissingError, SessionError
 from workflows.wire.messages import DATA_CONVERTER
@@ -271,7 +271,7 @@ async def fails(session: Session) -> None:
     [{}, OLD, {"new": b"x" * 32}],
     ids=["no keys", "another key", "another one by its name"],
 )
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_what_is_sent_while_workers_lack_the_key_waits_and_is_served_in_order(
     server: Server, lacking: dict[str, bytes]
 ) -> None:

@@ -22,13 +22,12 @@ from starter.client.erasure import SCHEDULER, Erased, Erasure, NotErasedError
 from starter.dev_server import EARLY
 from tests.conformance.caller import SLOWNESS, until
 from tests.harness import WAIT, Harness, ask, run_task, snapshot_when
-from tests.servers import TEST_SERVER, own_server, running, server_of
+from tests.servers import NO_LISTS, TEST_SERVER, own_server, running, server_of
 from workflows.contract import Config, TaskInput, TaskOutput, task_workflow_id
 from workflows.wire.errors import SessionError
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs/erasure.md").read_text()
 BANANA = "What colour is a banana?"
-CANNOT_LIST = "it cannot list or count workflows (UNIMPLEMENTED)"
 EVENTS_A_RUN = 60
 """The server suggests continue-as-new from here: a chain of some runs for a dozen tasks."""
 
@@ -121,7 +120,7 @@ async def test_everything_of_a_session_is_removed_and_nothing_of_others(short_ru
         assert (await survivor.snapshot()).counters.failed == 0
 
 
-@pytest.mark.not_on_test_server(CANNOT_LIST)
+@pytest.mark.not_on_test_server(NO_LISTS)
 @pytest.mark.parametrize("session_is", ["there", pytest.param("gone", marks=pytest.mark.rare)])
 async def test_schedules_go_with_their_session_and_those_of_others_stay(harness: Harness, session_is: str) -> None:
     """What was started by them too, what deleted ones left, and without a session what an erasure of before left."""
@@ -167,7 +166,7 @@ async def _delete(temporal: Client, workflow_id: str) -> None:
     await until(lambda: _is_gone(temporal, workflow_id), bool)
 
 
-@pytest.mark.not_on_test_server(CANNOT_LIST)
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_no_late_message_brings_an_erased_session_back(harness: Harness) -> None:
     session = await harness.open()
     task_id = await session.submit(None, kind="Hang")
@@ -190,7 +189,7 @@ async def test_no_late_message_brings_an_erased_session_back(harness: Harness) -
     assert 0 == (await reopened.snapshot()).counters.submitted
 
 
-@pytest.mark.not_on_test_server(CANNOT_LIST)
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_tasks_that_start_while_their_session_is_erased_go_too(harness: Harness) -> None:
     session = await harness.open()
     tasks = [await session.submit(BANANA, task_id=f"t{number}") for number in range(40)]
@@ -200,7 +199,7 @@ async def test_tasks_that_start_while_their_session_is_erased_go_too(harness: Ha
     assert all([await _is_gone(harness.temporal, task_workflow_id(session.id, task_id)) for task_id in tasks])
 
 
-@pytest.mark.not_on_test_server(CANNOT_LIST)
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_an_erasure_that_is_killed_at_every_step_is_finished_by_the_next(harness: Harness) -> None:
     session = await harness.open()
     await ask(session, BANANA)
@@ -236,7 +235,7 @@ async def test_an_erasure_that_is_killed_at_every_step_is_finished_by_the_next(h
 
 
 @pytest.mark.rare
-@pytest.mark.not_on_test_server(CANNOT_LIST)
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_a_session_opened_under_the_freed_name_meanwhile_stays(harness: Harness) -> None:
     session = await harness.open()
     await ask(session, BANANA)
@@ -253,7 +252,7 @@ async def test_a_session_opened_under_the_freed_name_meanwhile_stays(harness: Ha
     assert "yellow" in await ask(session, BANANA)
 
 
-@pytest.mark.not_on_test_server(CANNOT_LIST)
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_a_session_that_is_erased_while_it_is_opened_was_closed(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,7 +270,7 @@ async def test_a_session_that_is_erased_while_it_is_opened_was_closed(
         await harness.client.open(session.id)
 
 
-@pytest.mark.not_on_test_server(CANNOT_LIST)
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_what_is_no_session_is_not_found_and_not_touched(harness: Harness) -> None:
     with pytest.raises(SessionError, match="SessionNotFound"):
         await Erasure(harness.temporal, "never-opened").run()

@@ -27,7 +27,7 @@ from tests.conformance.caller import SLOWNESS
 from tests.environments import INSTALL_SECONDS, copied_source, ran, run
 from tests.harness import WAIT, run_task, snapshot_when
 from tests.openai_server import OpenAIServer, Reply, ok
-from tests.servers import Server
+from tests.servers import NO_NEXT_WORKER, Server
 from tests.shops import Shop, open_shop
 from workflows.contract import ContextPolicy, Question, Snapshot, TaskRecord, task_workflow_id
 
@@ -194,7 +194,7 @@ async def test_a_later_task_knows_what_the_summary_says_and_does_not_keep_it_aga
     assert 0 == str([message for message in kept if message["kind"] == "request"]).count("M1")
 
 
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 @pytest.mark.rare
 async def test_a_worker_killed_in_a_tool_costs_that_call_and_no_finished_one(
     example: Example, python: Path, server: Server, tmp_path: Path

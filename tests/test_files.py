@@ -14,6 +14,7 @@ from activities.file_store import FilesError, FilesSettingError, FileStore, Plai
 from starter.client.erasure import Erasure, NotErasedError
 from starter.program import ROOT
 from tests.harness import Harness, run_task
+from tests.servers import NO_LISTS
 from workflows.wire import limits
 from workflows.wire.errors import SessionError
 from workflows.wire.files import file_of
@@ -267,7 +268,7 @@ def _error(record: Any) -> str | None:
     return record.error.type if record.error else None
 
 
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_erasing_a_session_removes_its_files_and_goes_on_once_the_store_is_back(
     harness: Harness, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

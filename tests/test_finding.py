@@ -11,13 +11,12 @@ from starter.client import SessionClient
 from starter.client.connection import connect
 from starter.client.finding import SessionFinder, SessionListing
 from tests.harness import WAIT, Harness
-from tests.servers import own_server, running
+from tests.servers import NO_LISTS, own_server, running
 from workflows.contract import Config
 from workflows.wire.attributes import STATUS
 from workflows.wire.errors import SessionError
 from workflows.wire.fields import ListedStatus
 
-NO_LISTS = "it cannot list or count workflows (UNIMPLEMENTED)"
 SESSIONS = 100
 
 

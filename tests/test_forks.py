@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from starter.client import Session
 from tests.harness import WAIT, Harness, ask
+from tests.servers import NO_NEXT_WORKER
 from workflows.wire.errors import SessionError
 
 
@@ -57,7 +58,7 @@ async def test_an_open_tells_why_a_fork_failed(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("version", [None, 1])
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_a_fork_of_a_fork_waits_for_what_that_begins_with(temporal: Client, version: int | None) -> None:
     """The worker of the first is away: the second answers, and has nothing yet that the third could take."""
     harness, apart = Harness(temporal), Harness(temporal)

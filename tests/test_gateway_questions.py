@@ -12,7 +12,7 @@ from starter.gateway.asking import NoAnswerError, choice, verdict
 from starter.gateway.openai.ids import RESPONSE, Ref
 from tests.gateways import gateway
 from tests.harness import Harness, snapshot_when
-from tests.servers import Server
+from tests.servers import NO_LISTS, Server
 from workflows.contract import Question
 
 Clients = tuple[AsyncOpenAI, AsyncOpenAI]
@@ -148,7 +148,7 @@ async def test_a_conversation_takes_words_for_an_answer_and_says_when_they_are_n
     assert "left alone" == ended.output_text
 
 
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_a_request_without_a_chat_id_is_not_left_waiting_for_an_answer(
     clients: Clients, harness: Harness
 ) -> None:

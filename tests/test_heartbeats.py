@@ -18,7 +18,7 @@ from tests.conformance.caller import SLOWNESS
 from tests.errands import Note, noted
 from tests.framework_kinds import errand
 from tests.harness import WAIT, Harness, run_task
-from tests.servers import Server
+from tests.servers import NO_NEXT_WORKER, Server
 from tests.test_crashes import ROOT, WorkerProcess, stopping
 from worker import build_worker
 from workflows.contract import Config, TaskRecord
@@ -67,7 +67,7 @@ def how(record: TaskRecord) -> tuple[str, Any]:
 
 @pytest.mark.rare
 @pytest.mark.parametrize(("kind", "tool"), ERRANDS.values(), ids=ERRANDS)
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_after_a_workers_death_in_a_tool_only_the_tool_is_repeated_and_soon(
     server: Server, elsewhere: Harness, log: Path, kind: str, tool: str
 ) -> None:

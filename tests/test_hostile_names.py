@@ -13,6 +13,7 @@ from starter.client.finding import SessionListing
 from tests.harness import WAIT, Harness, details_of, run_task, snapshot_when
 from tests.pages import HOSTILE as MARKDOWN
 from tests.pages import commonmark
+from tests.servers import NO_LISTS
 from tests.test_cli import Command
 from tests.test_cli import run as run  # noqa: PLC0414 (a fixture)
 from workflows.contract import SESSION_TYPE, Config, task_workflow_id
@@ -20,7 +21,6 @@ from workflows.wire import limits
 from workflows.wire.attributes import owner_of, owner_value
 from workflows.wire.errors import SessionError
 
-NO_LISTS = "it cannot list or count workflows (UNIMPLEMENTED)"
 TEXTS = [
     "'",
     '"',

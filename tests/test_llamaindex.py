@@ -12,7 +12,7 @@ from tests.conformance.caller import SLOWNESS
 from tests.environments import INSTALL_SECONDS
 from tests.harness import WAIT, Harness, progress_of
 from tests.llamaindex_host import LONG, Host, asked, failure, hosting
-from tests.servers import Server
+from tests.servers import NO_NEXT_WORKER, Server
 from workflows.contract import ContextPatch, ContextPolicy, TaskRecord
 from workflows.frameworks import llamaindex as llamaindex_kinds
 
@@ -67,7 +67,7 @@ async def crashing(llamaindex: Path, server: Server, tmp_path: Path) -> AsyncIte
         yield host
 
 
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_a_killed_worker_costs_no_finished_step(harness: Harness, crashing: Flows) -> None:
     session = await harness.open()
     task_id = await crashing.submit(session, "Three")
@@ -87,7 +87,7 @@ async def test_a_killed_worker_costs_no_finished_step(harness: Harness, crashing
         ("Sends", 1, {"begin send", "take"}),
     ],
 )
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_what_steps_under_way_did_is_done_once_after_a_crash(
     harness: Harness, crashing: Flows, flow: str, output: object, twice: set[str]
 ) -> None:
@@ -168,7 +168,7 @@ async def test_a_flow_that_waits_for_nothing_fails_by_name(harness: Harness, flo
     assert ("failed", "NothingToAnswer") == (record.status, record.error.type if record.error else None)
 
 
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_a_question_and_its_answer_survive_the_death_of_the_worker(harness: Harness, crashing: Flows) -> None:
     session = await harness.open()
     task_id = await crashing.submit(session, "LongAnswer")

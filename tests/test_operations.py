@@ -26,7 +26,7 @@ from starter.dev_server import LOOPBACK, DevServer, free_port
 from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, ask, progress_of, run_task, snapshot_when
 from tests.samples import NOW, accepted
-from tests.servers import Server
+from tests.servers import NO_NEXT_WORKER, Server
 from tests.test_crashes import ROOT
 from tests.test_strangers import reset
 from worker import build_worker
@@ -193,7 +193,7 @@ async def _attempts(session: Session, task_id: str) -> list[int]:
     return [attempt for attempt in started if attempt]
 
 
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_a_worker_that_is_stopped_lets_running_activities_finish(worker: tuple[Harness, OperatedWorker]) -> None:
     harness, process = worker
     process.start()
@@ -207,7 +207,7 @@ async def test_a_worker_that_is_stopped_lets_running_activities_finish(worker: t
 
 
 @pytest.mark.rare
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_after_the_grace_an_activity_is_retried_from_its_last_report(
     worker: tuple[Harness, OperatedWorker],
 ) -> None:

@@ -12,6 +12,7 @@ from temporalio.client import Client
 
 from starter.client import Session
 from tests.harness import WAIT, Harness, ask, hand_overs, run_task, snapshot_when, timeless
+from tests.servers import NO_LISTS
 from tests.test_virtual_time import DAY, SkippingHarness
 from tests.test_virtual_time import virtual as virtual  # noqa: PLC0414 (a fixture)
 from workflows.contract import Config
@@ -64,7 +65,7 @@ async def test_a_session_that_rests_is_handed_over_and_knows_all_it_knew(virtual
     assert "closed" == (await session.finished(WAIT)).status
 
 
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_a_session_that_is_busy_is_not_handed_over_for_its_rest_and_has_a_timer_or_two(
     temporal: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,7 +84,7 @@ async def test_a_session_that_is_busy_is_not_handed_over_for_its_rest_and_has_a_
 
 
 @pytest.mark.rare
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_a_message_that_comes_with_a_hand_over_at_rest_is_served(
     temporal: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +135,7 @@ def _never(*_: object) -> None:
         pytest.param("_long", _as_before_it_was_sooner, 5, ["hand-over-at-rest"], id="later, long enough"),
     ],
 )
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_a_run_of_before_replays_and_is_handed_over_for_its_rest_as_it_was_then(
     temporal: Client,
     monkeypatch: pytest.MonkeyPatch,

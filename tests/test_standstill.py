@@ -12,11 +12,12 @@ import pytest
 from starter.client import Session, SessionClient
 from starter.client.standstill import Told, go, stop
 from tests.harness import WAIT, Harness, snapshot_when
+from tests.servers import NO_LISTS
 from tests.test_cli import Command
 from tests.test_cli import run as run  # noqa: PLC0414 (a fixture)
 from workflows.contract import Config
 
-pytestmark = pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+pytestmark = pytest.mark.not_on_test_server(NO_LISTS)
 
 
 async def told(sessions: AsyncIterator[Told]) -> dict[str, Told]:

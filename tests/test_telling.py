@@ -25,7 +25,7 @@ from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness
 from tests.openai_server import OpenAIServer, Reply, ok, refusal, streamed
 from tests.recitals import ReciteWorkflow, recite
-from tests.servers import Server
+from tests.servers import NO_NEXT_WORKER, Server
 from tests.test_crashes import WorkerProcess, stopping
 from tests.test_streaming import ended, text_said, told, until
 from worker import KINDS, build_worker
@@ -270,7 +270,7 @@ async def test_a_hundred_cuts_leave_no_gap_and_no_double(reciting: Session, serv
 
 @pytest.mark.rare
 @pytest.mark.timeout(120)
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_a_killed_worker_costs_what_was_told_and_then_all_is_told_anew(
     server: Server, elsewhere: Harness
 ) -> None:

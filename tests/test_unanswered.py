@@ -22,7 +22,7 @@ from starter.client.watching import SessionWatch
 from tests.changed_sessions import OneCommandMore
 from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, ask, everywhere, snapshot_when
-from tests.servers import Server
+from tests.servers import NO_NEXT_WORKER, Server
 from tests.test_crashes import WorkerProcess, stopping
 from tests.test_forks import attempt_failed, started, unique
 from workflows.contract import Snapshot
@@ -59,7 +59,7 @@ async def timed(query: Awaitable[Snapshot]) -> float:
 
 
 @pytest.mark.parametrize("other", ["starts", pytest.param("is there", marks=pytest.mark.rare)])
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_a_session_in_the_cache_of_a_killed_worker_answers_soon(
     temporal: Client, server: Server, other: str
 ) -> None:
@@ -167,7 +167,7 @@ async def test_code_that_does_not_fit_is_told_as_what_it_is(temporal: Client, mo
     await harness.replay_all()
 
 
-@pytest.mark.not_on_test_server("a session's work does not reach the next worker once its own is gone (75 s tried)")
+@pytest.mark.not_on_test_server(NO_NEXT_WORKER)
 async def test_a_fork_waits_for_code_that_fits_its_source(temporal: Client) -> None:
     harness, apart = Harness(temporal), Harness(temporal)
     async with harness.worker():

@@ -16,6 +16,7 @@ from starter.client.changes import Change
 from starter.dev_server import DevServer
 from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, run_task, snapshot_when
+from tests.servers import NO_LISTS
 from tests.test_cli import ROOT, on_terminal
 from workflows.contract import Config
 
@@ -114,7 +115,7 @@ async def test_a_wait_for_a_task_shows_its_bar(harness: Harness, server: DevServ
     await session.finished(WAIT)
 
 
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_all_sessions_are_watched_until_they_are_no_more_of_interest(harness: Harness, server: DevServer) -> None:
     session = await harness.open(COUNTDOWN)
     async with _watching(server, harness, "--all") as process, on_terminal(server, harness, "watch", "--all") as shown:

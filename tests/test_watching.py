@@ -18,6 +18,7 @@ from starter.client.watching import Look, SessionWatch, task_progress
 from starter.dev_server import DevServer
 from tests.conformance.caller import SLOWNESS
 from tests.harness import WAIT, Harness, run_task, snapshot_when
+from tests.servers import NO_LISTS
 from tests.test_crashes import WorkerProcess, stopping
 from workflows.contract import Config, TaskRecord, task_workflow_id
 from workflows.wire.errors import SessionError
@@ -188,7 +189,7 @@ async def _rounds(overview: Overview, condition: Callable[[list[Change]], object
     raise AssertionError
 
 
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_all_sessions_are_watched_by_lists_and_only_busy_ones_are_asked(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +215,7 @@ async def test_all_sessions_are_watched_by_lists_and_only_busy_ones_are_asked(
     assert None is overview.rows[at_rest.id].look
 
 
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_no_round_looks_at_more_sessions_than_it_may_and_new_ones_do_not_take_all(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,7 +258,7 @@ def _rows(parts: Iterable[Part]) -> list[Sequence[object]]:
     return [row for part in parts if isinstance(part, Table) for row in part.rows]
 
 
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_sessions_that_nobody_serves_keep_no_other_from_its_look(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
