@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
@@ -47,6 +47,8 @@ WAIT = caller.WAIT
 DEADLOCK_SECONDS = 2.0 * caller.SLOWNESS
 """The SDK's own two seconds, after which workflow code that got no processor counts as a deadlock."""
 
+
+_Read = TypeVar("_Read")
 
 IN_SANDBOX = bool(os.environ.get("SESSIONS_TEST_SANDBOX"))
 """Whether workers of the tests run all workflow code in the strictest sandbox, as `make test ALL=1` does. It takes a
@@ -217,6 +219,22 @@ async def snapshot_when(session: Session, condition: Callable[[Snapshot], bool])
             with contextlib.suppress(NoWorkerError):  # one that starts, on a machine with other things to do
                 if condition(snapshot := await session.snapshot()):
                     return snapshot
+            await asyncio.sleep(0.05)
+
+
+async def once_started(read: Callable[[], Awaitable[_Read]]) -> _Read:
+    """What `read` gives of an execution, once the server has started that.
+
+    A child starts a moment after the workflow task that asked for it: a caller that knows its record already may look
+    before that.
+    """
+    async with asyncio.timeout(WAIT):
+        while True:
+            try:
+                return await read()
+            except RPCError as error:
+                if error.status != RPCStatusCode.NOT_FOUND:
+                    raise
             await asyncio.sleep(0.05)
 
 

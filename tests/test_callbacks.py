@@ -27,7 +27,7 @@ from cryptography.x509.oid import NameOID
 from standardwebhooks import WebhookVerificationError
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 from temporalio.testing import ActivityEnvironment
 
 from activities import notify
@@ -40,9 +40,9 @@ from starter.dev_server import EARLY
 from starter.serving.settings import Settings, SettingsError
 from tests import canary
 from tests.conformance.caller import SLOWNESS
-from tests.harness import WAIT, Harness, hand_overs, run_task, snapshot_when
+from tests.harness import WAIT, Harness, hand_overs, once_started, run_task, snapshot_when
 from tests.receivers import HANG, SECRET, Receiver
-from tests.servers import Server, own_server, running
+from tests.servers import NO_LISTS, Server, own_server, running
 from tests.test_crashes import WorkerProcess, stopping
 from workflows.contract import (
     CloseRequest,
@@ -102,24 +102,12 @@ def config(receiver: Receiver, *on: str, **more: Any) -> Config:
 
 
 async def told_of(session: Session, number: int) -> str | None:
-    """How the notification from that number on ended: its error, if it has one.
-
-    The server starts a child a moment after the workflow task that asked for it: a caller that knows the task's
-    record already may look before that.
-    """
-    notification = session.temporal.get_workflow_handle(notification_id(session.id, number))
-    async with asyncio.timeout(WAIT):
-        while True:
-            try:
-                await notification.result()
-            except WorkflowFailureError as failure:
-                return getattr(failure.cause, "type", repr(failure.cause))
-            except RPCError as error:
-                if error.status != RPCStatusCode.NOT_FOUND:
-                    raise
-                await asyncio.sleep(0.05)
-            else:
-                return None
+    """How the notification from that number on ended: its error, if it has one."""
+    try:
+        await once_started(session.temporal.get_workflow_handle(notification_id(session.id, number)).result)
+    except WorkflowFailureError as failure:
+        return getattr(failure.cause, "type", repr(failure.cause))
+    return None
 
 
 # --- what a session decides -------------------------------------------------------------------------------------------
@@ -619,7 +607,7 @@ async def test_a_cancelled_session_tells_of_its_end_and_of_its_tasks(tiny_runs: 
 
 
 @pytest.mark.rare
-@pytest.mark.not_on_test_server("it cannot list or count workflows (UNIMPLEMENTED)")
+@pytest.mark.not_on_test_server(NO_LISTS)
 async def test_an_erasure_ends_and_removes_what_is_not_delivered(
     server: Server, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from temporalio import activity
 from temporalio.client import ScheduleActionStartWorkflow
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 from typer.testing import CliRunner
 
 from activities.models.offline import OfflineModel
@@ -19,7 +19,7 @@ from starter.cli.main import app
 from starter.client import Session, SessionClient
 from starter.client.connection import connect
 from tests.conformance.caller import until
-from tests.harness import WAIT, Harness, ask, run_task
+from tests.harness import WAIT, Harness, ask, once_started, run_task
 from tests.samples import accepted, carried, handed_over, refused
 from tests.servers import own_server, running
 from tests.test_schedules import ended
@@ -50,16 +50,8 @@ class Asked(OfflineModel):
 
 async def line_of(client: SessionClient, workflow_id: str) -> Line:
     """What the server puts the work of an execution in line by, once it has started that."""
-    async with asyncio.timeout(WAIT):
-        while True:
-            try:
-                found = await client.temporal.get_workflow_handle(workflow_id).describe()
-            except RPCError as error:
-                if error.status != RPCStatusCode.NOT_FOUND:
-                    raise
-                await asyncio.sleep(0.05)
-            else:
-                return found.raw_info.priority.fairness_key, found.raw_info.priority.priority_key
+    found = await once_started(client.temporal.get_workflow_handle(workflow_id).describe)
+    return found.raw_info.priority.fairness_key, found.raw_info.priority.priority_key
 
 
 def test_a_key_is_one_of_its_owner_and_does_not_tell_who_that_is() -> None:
